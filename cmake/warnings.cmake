@@ -1,0 +1,7 @@
+# What every target of ours is compiled with; third-party sources are not (they are SYSTEM or their own targets).
+add_library(convscope_flags INTERFACE)
+target_compile_options(convscope_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Werror)
+if(CONVSCOPE_SANITIZE)
+  add_compile_options(-fsanitize=${CONVSCOPE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${CONVSCOPE_SANITIZE})
+endif()

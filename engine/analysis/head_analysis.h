@@ -1,0 +1,60 @@
+/// \file
+/// One head, analysed: exact attention, its conv basis, the approximation and the error. What `convscope analyze` prints
+/// and what the window shows.
+#pragma once
+
+#include "attention/head.h"
+#include "basis/apply.h"
+#include "basis/recover.h"
+#include "core/run_context.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace convbasis {
+
+/// Difference between an approximate and an exact result. All errors are NaN-propagating.
+struct ErrorReport {
+  double relative_error = 0.0;          ///< ||Y~ - Y||_F / ||Y||_F
+  double max_abs_error = 0.0;           ///< max |Y~ - Y|
+  double mean_total_variation = 0.0;    ///< mean over rows of 1/2 sum_j |P~_ij - P_ij|
+  Index total_variation_rows = 0;       ///< rows that mean was taken over (all for n <= 4096, else evenly spaced ones)
+  std::vector<double> row_error;        ///< ||Y~_i - Y_i||_2 / rms row norm of Y, n entries
+  std::vector<double> row_total_variation;  ///< 1/2 sum_j |P~_ij - P_ij| of the rows looked at, total_variation_rows entries
+  std::vector<Index> row_total_variation_index;  ///< which rows those are
+};
+
+struct AnalysisSeconds {
+  double exact = 0.0, recover = 0.0, apply = 0.0;
+};
+
+/// Everything that analysing one head gives. Immutable once made; share it between threads freely.
+template <Real T>
+struct HeadAnalysis {
+  RecoverOptions options;
+  HeadTensors<T> head;                       ///< the n tokens that were analysed
+  Matrix<T> exact_output;                    ///< Y, n x d_v
+  std::vector<double> lse;                   ///< exact row log-sum-exps
+  Matrix<T> output;                          ///< Y~
+  Recovery<T> recovery;
+  std::shared_ptr<const ConvWeights<T>> weights;
+  ApplyReport apply;
+  ErrorReport error;
+  /// 2 (e^{2 eps} - 1) max |V|, only where the paper's conditions on (delta, eps) hold: eps <= delta / (5 T). It is proved for
+  /// scores that are eps-close to a (T, delta)-non-degenerate basis, which a real head need not be.
+  std::optional<double> bound;
+  AnalysisSeconds seconds;
+};
+
+/// Analyses the whole of `head`. Throws InvalidArgument (bad options), Cancelled.
+template <Real T>
+HeadAnalysis<T> analyze_head(HeadTensors<T> head, const RecoverOptions& options, const RunContext& context = {});
+
+/// As above, but keeps the exact part (exact_output, lse, seconds.exact) of an earlier analysis of the very same head tensors and
+/// scale, so that turning k, T, delta or eps does not pay for exact attention again.
+template <Real T>
+HeadAnalysis<T> reanalyze_head(const HeadAnalysis<T>& earlier, const RecoverOptions& options, const RunContext& context = {});
+
+}  // namespace convbasis

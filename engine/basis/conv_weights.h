@@ -1,0 +1,35 @@
+/// \file
+/// From recovered scores to attention weights, in segment form. Mathematics page, section 2, "From scores to attention".
+#pragma once
+
+#include "basis/conv_basis.h"
+
+#include <vector>
+
+namespace convbasis {
+
+/// The weights A_ij = exp(H_ij - shift) of a score basis H, as the conv basis E_r = exp(u_r - shift), with row sums.
+///
+/// One global shift, the largest score of the basis, keeps exp in range and cancels in D^-1 A; shifts by row would break
+/// the Toeplitz structure. Columns before the first start have score zero, so weight exp(-shift): they get a segment of
+/// their own (the paper's c_1 = exp(u_1) assumes that the first segment starts at column 0).
+template <Real T>
+struct ConvWeights {
+  ConvBasis<T> scores;               ///< u_r, starting at column 0
+  ConvBasis<T> weights;              ///< E_r = exp(u_r - shift), all in [0, 1]
+  double shift = 0.0;
+  /// D_i = sum_j A_ij, accumulated in double without subtraction (cancellation-free). May underflow to 0 where all
+  /// scores of a row are far below the shift; log_sum holds there too.
+  std::vector<double> row_sum;
+
+  /// log sum_j exp(H_ij) of row i, as -infinity-free as the scores are. Cost O(1) normally, O(i) for an underflowed row.
+  double log_row_sum(Index row) const;
+  /// P~_ij = exp(H_ij - log_row_sum(i)) for i in [row, ...), j in [column, ...); exactly zero above the diagonal.
+  void probability_tile(Index row, Index column, MutableMatrixView<T> tile) const;
+};
+
+/// Cost O(k n) exponentials and additions. Throws InvalidArgument when `scores` is of size 0 or not finite.
+template <Real T>
+ConvWeights<T> exponentiate(const ConvBasis<T>& scores);
+
+}  // namespace convbasis

@@ -1,0 +1,45 @@
+/// \file
+/// Inputs with a known conv basis. Mathematics page, section 6: with R the rotary rotation of one position,
+/// q_i = R^i q and k_j = R^j kappa_r for j in segment r give scores that are exactly Toeplitz inside each segment.
+#pragma once
+
+#include "attention/head.h"
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace convbasis {
+
+struct PlantedOptions {
+  Index n = 1024;
+  Index d = 64;            ///< even, >= 2
+  Index value_width = 0;   ///< 0: d
+  Index k = 4;             ///< segments, 1 <= k <= n - T + 1
+  Index T = 8;             ///< probe length for which delta is computed
+  double noise = 0.0;      ///< eps: no score is moved by more than this
+  double spread = 1.5;     ///< standard deviation of the entries of q and kappa; larger means a larger dynamic range
+  std::uint64_t seed = 1;
+};
+
+template <Real T>
+struct Planted {
+  HeadTensors<T> head;
+  std::vector<Index> starts;  ///< the true s_r, starts[0] = 0
+  double delta = 0.0;         ///< the basis is (T, delta)-non-degenerate for this delta
+  double noise = 0.0;         ///< largest |score change| that the noise made, <= options.noise
+};
+
+/// Throws InvalidArgument for options out of range, and when `noise` > delta / (5 T) so that Recover could not work.
+/// Cost O(n d). The same seed gives the same input on every machine with IEEE arithmetic.
+template <Real T>
+Planted<T> make_planted(const PlantedOptions& options);
+
+/// Gaussian Q, K, V without any structure. scale = 1/sqrt(d).
+template <Real T>
+HeadTensors<T> make_random_head(Index n, Index d, Index value_width, std::uint64_t seed);
+
+/// Reads "k=4,n=1024,d=64,T=8,noise=0.001,seed=1" (any subset, any order). Throws InvalidArgument naming the offending part.
+PlantedOptions parse_planted(std::string_view text);
+
+}  // namespace convbasis
