@@ -13,14 +13,15 @@ namespace convbasis {
 /// output = softmax(scale Q K^T, causal) V, and lse[i] = log sum_{j<=i} exp(S_ij).
 ///
 /// Key blocks are streamed past each block of queries with a running maximum and sum (online softmax).
-/// Shapes: `output` n x d_v, `lse` n. Cost: n^2 (d + d_v) multiply-adds over the triangle, O(block * (block + d)) scratch a thread.
-/// Accuracy: products and sums in T, so a few units of T's rounding times the largest |score|.
-/// Thread-safe; the result does not depend on the number of threads.
-/// Throws InvalidArgument for shapes that do not fit, Cancelled on a stop request (output is then unspecified).
+/// Shapes: `output` n x d_v, `lse` n. Cost: n^2 (d + d_v) multiply-adds over the triangle, O(block * (block + d)) scratch a
+/// thread. Accuracy: products and sums in T, so a few units of T's rounding times the largest |score|. Thread-safe; the result
+/// does not depend on the number of threads. Throws InvalidArgument for shapes that do not fit, Cancelled on a stop request
+/// (output is then unspecified).
 template <Real T>
 void exact_attention(const HeadView<T>& head, MutableMatrixView<T> output, std::span<double> lse, const RunContext& context = {});
 
-/// The instruction set that the kernels run with on this machine, as "AVX-512", "AVX2", "SSE4" or "SSE2".
+/// The instruction set that the kernels run with on this machine, as "AVX-512", "AVX2", "SSE4" or Highway's name of
+/// any other.
 std::string kernel_instruction_set();
 
 }  // namespace convbasis

@@ -15,8 +15,8 @@ namespace convbasis {
 using ProgressCallback = std::function<void(std::string_view stage, double fraction)>;
 
 struct RunContext {
-  int threads = 0;              ///< worker threads; 0 means all that the machine offers
-  std::stop_token stop = {};    ///< polled between tiles, at least every few milliseconds of work
+  int threads = 0;                 ///< worker threads; 0 means all that the machine offers
+  std::stop_token stop = {};       ///< polled between tiles, at least every few milliseconds of work
   ProgressCallback progress = {};  ///< optional
 
   /// Throws Cancelled once a stop has been requested.
