@@ -13,12 +13,12 @@ namespace convbasis {
 
 struct PlantedOptions {
   Index n = 1024;
-  Index d = 64;            ///< even, >= 2
-  Index value_width = 0;   ///< 0: d
-  Index k = 4;             ///< segments, 1 <= k <= n - T + 1
-  Index T = 8;             ///< probe length for which delta is computed
-  double noise = 0.0;      ///< eps: no score is moved by more than this
-  double spread = 1.5;     ///< standard deviation of the entries of q and kappa; larger means a larger dynamic range
+  Index d = 64;           ///< even, >= 2
+  Index value_width = 0;  ///< 0: d
+  Index k = 4;            ///< segments, 1 <= k <= n - T + 1
+  Index T = 8;            ///< probe length for which delta is computed
+  double noise = 0.0;     ///< eps: no score is moved by more than this
+  double spread = 1.5;    ///< standard deviation of the entries of q and kappa; larger means a larger dynamic range
   std::uint64_t seed = 1;
 };
 
@@ -26,12 +26,13 @@ template <Real T>
 struct Planted {
   HeadTensors<T> head;
   std::vector<Index> starts;  ///< the true s_r, starts[0] = 0
-  double delta = 0.0;         ///< the basis is (T, delta)-non-degenerate for this delta
-  double noise = 0.0;         ///< largest |score change| that the noise made, <= options.noise
+  double delta = 0.0;         ///< the basis is (T, delta)-non-degenerate for this delta, rounding to the type included
+  double noise = 0.0;         ///< no score was moved by more than this (rounding to the type not counted)
 };
 
 /// Throws InvalidArgument for options out of range, and when `noise` > delta / (5 T) so that Recover could not work.
-/// Cost O(n d). The same seed gives the same input on every machine with IEEE arithmetic.
+/// Starts are random, at least T apart where k such segments fit. Cost O(n d + k T (k + d)).
+/// The same seed gives the same input everywhere, up to the last digit of the machine's sin, cos and log.
 template <Real T>
 Planted<T> make_planted(const PlantedOptions& options);
 
