@@ -21,9 +21,9 @@ struct ApplyOptions {
 
 struct ApplyReport {
   Index rescued_rows = 0;
-  Index block = 0;          ///< FFT block used; 0 when every segment was done directly
-  Index direct_columns = 0; ///< columns whose segments were too short for an FFT
-  std::string path;         ///< for people: "partitioned FFT, block 512, float32" and the like
+  Index block = 0;           ///< FFT block used; 0 when every segment was done directly
+  Index direct_columns = 0;  ///< columns whose segments were too short for an FFT
+  std::string path;          ///< for people: "partitioned FFT, block 512, float32" and the like
 };
 
 /// Uniformly partitioned convolution with accumulation in the frequency domain: each block of V is transformed once, each
@@ -55,6 +55,7 @@ class ConvAttentionPlan {
 /// The paper's scheme, one FFT of length >= 2n - 1 for every segment and column: O(k n d log n). The readable reference
 /// and the "conv_full" line of the curves; no rows are rescued.
 template <Real T>
-void apply_full_length(const ConvWeights<T>& weights, MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context = {});
+void apply_full_length(const ConvWeights<T>& weights, MatrixView<T> value, MutableMatrixView<T> output,
+                       const RunContext& context = {});
 
 }  // namespace convbasis

@@ -21,12 +21,12 @@ class ConvBasis {
   /// `starts` strictly ascending in [0, size); `lag_vectors[r]` of length size - starts[r]. Throws InvalidArgument otherwise.
   ConvBasis(Index size, std::vector<Index> starts, std::vector<std::vector<T>> lag_vectors);
 
-  Index size() const { return size_; }                                   ///< n
-  Index count() const { return static_cast<Index>(starts_.size()); }     ///< k
+  Index size() const { return size_; }                                ///< n
+  Index count() const { return static_cast<Index>(starts_.size()); }  ///< k
   std::span<const Index> starts() const { return starts_; }
-  Index start(Index r) const { return starts_[static_cast<std::size_t>(r)]; }               ///< s_r, first column of segment r
-  Index end(Index r) const { return r + 1 < count() ? start(r + 1) : size_; }               ///< one past its last column
-  Index extent(Index r) const { return size_ - start(r); }                                  ///< m_r
+  Index start(Index r) const { return starts_[static_cast<std::size_t>(r)]; }  ///< s_r, first column of segment r
+  Index end(Index r) const { return r + 1 < count() ? start(r + 1) : size_; }  ///< one past its last column
+  Index extent(Index r) const { return size_ - start(r); }                     ///< m_r
   /// u_r, of length m_r: what the first column of the segment holds from the diagonal down.
   std::span<const T> lag_vector(Index r) const { return lag_vectors_[static_cast<std::size_t>(r)]; }
   /// b_r = u_r - u_{r-1} cut to length m_r, the paper's basis vector. Cost O(m_r).

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "basis/conv_basis.h"
+#include "core/run_context.h"
 
 #include <vector>
 
@@ -15,21 +16,24 @@ namespace convbasis {
 /// their own (the paper's c_1 = exp(u_1) assumes that the first segment starts at column 0).
 template <Real T>
 struct ConvWeights {
-  ConvBasis<T> scores;               ///< u_r, starting at column 0
-  ConvBasis<T> weights;              ///< E_r = exp(u_r - shift), all in [0, 1]
+  ConvBasis<T> scores;   ///< u_r, starting at column 0
+  ConvBasis<T> weights;  ///< E_r = exp(u_r - shift), all in [0, 1]; subnormal ones are 0
   double shift = 0.0;
   /// D_i = sum_j A_ij, accumulated in double without subtraction (cancellation-free). May underflow to 0 where all
   /// scores of a row are far below the shift; log_sum holds there too.
   std::vector<double> row_sum;
 
-  /// log sum_j exp(H_ij) of row i, as -infinity-free as the scores are. Cost O(1) normally, O(i) for an underflowed row.
+  /// True when the weights of the row are so small beside the shift that `weights` no longer hold it to full precision;
+  /// such a row is computed from `scores` with a shift of its own.
+  bool underflows(Index row) const;
+  /// log sum_j exp(H_ij) of row i, exact for an underflowing row too. Cost O(1), O(i) for an underflowing row.
   double log_row_sum(Index row) const;
   /// P~_ij = exp(H_ij - log_row_sum(i)) for i in [row, ...), j in [column, ...); exactly zero above the diagonal.
   void probability_tile(Index row, Index column, MutableMatrixView<T> tile) const;
 };
 
-/// Cost O(k n) exponentials and additions. Throws InvalidArgument when `scores` is of size 0 or not finite.
+/// Cost O(k n) exponentials and additions. Throws InvalidArgument when `scores` is of size 0 or not finite, Cancelled.
 template <Real T>
-ConvWeights<T> exponentiate(const ConvBasis<T>& scores);
+ConvWeights<T> exponentiate(const ConvBasis<T>& scores, const RunContext& context = {});
 
 }  // namespace convbasis

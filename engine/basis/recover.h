@@ -44,8 +44,8 @@ template <Real T>
 struct Recovery {
   ConvBasis<T> basis;
   std::vector<Probe> trace;  ///< in the order they were made
-  /// False when, within one round, a probed column differed while a later probed one did not:
-  /// the binary search may then have missed the first start.
+  /// False when a probed column, to the right of the start found last, does not differ from the lag vector before that
+  /// start, although the start itself did: the predicate is then not monotone and a binary search may have missed starts.
   bool monotone = true;
 };
 
