@@ -2,19 +2,20 @@
 
 #include "attention/exact_attention.h"
 
-#include <hwy/base.h>
+#include <algorithm>
+#include <limits>
+#include <string>
 
 // One binary for all x86-64 machines: this file is compiled once for every target below by Highway, which picks the best at run
-// time.
+// time. foreach_target.h must come before highway.h.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "attention/kernels.cpp"
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
-#include <hwy/contrib/math/math-inl.h>
-#include <hwy/foreach_target.h>  // must come before highway.h
+#include <hwy/foreach_target.h>
 #include <hwy/highway.h>
-
-#include <algorithm>
-#include <limits>
+#include <hwy/contrib/math/math-inl.h>
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace convbasis::kernels::HWY_NAMESPACE {
