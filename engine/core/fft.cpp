@@ -49,6 +49,8 @@ typename Fftw<T>::Complex* fftw_cast(std::complex<T>* pointer) {
 
 }  // namespace
 
+std::string fft_library() { return fftw_version; }
+
 Index good_fft_size(Index size) {
   for (Index candidate = std::max<Index>(2, size + size % 2);; candidate += 2) {
     Index rest = candidate;

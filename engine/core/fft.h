@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace convbasis {
@@ -30,6 +31,9 @@ using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 
 /// The smallest even 2^a 3^b 5^c 7^d that is at least `size` (and at least 2): other lengths are up to 14x slower.
 Index good_fft_size(Index size);
+
+/// The FFT library behind this seam with its version, for people: "fftw-3.3.10-sse2-avx".
+std::string fft_library();
 
 /// Real-to-complex FFT of one length and its inverse. Immutable after construction: forward and inverse may be called
 /// from several threads at once on different buffers. Construction is serialised internally (FFTW's planner is not
