@@ -1,0 +1,20 @@
+/// \file
+/// An analysed head as JSON and as a table: the same numbers twice.
+#pragma once
+
+#include "analysis/head_analysis.h"
+#include "cli/head_input.h"
+
+#include <nlohmann/json.hpp>
+
+namespace convscope {
+
+/// The object of `analyze --json`, with the keys of the product page.
+template <convbasis::Real T>
+nlohmann::ordered_json to_json(const HeadInput<T>& input, const convbasis::HeadAnalysis<T>& analysis);
+
+/// Prints the table of `analyze`.
+template <convbasis::Real T>
+void print_table(const HeadInput<T>& input, const convbasis::HeadAnalysis<T>& analysis);
+
+}  // namespace convscope

@@ -1,0 +1,146 @@
+#include "analysis/head_analysis.h"
+#include "cli/analysis_report.h"
+#include "cli/console.h"
+#include "cli/head_input.h"
+#include "cli/input_options.h"
+#include "cli/long_work.h"
+#include "cli/verbs.h"
+#include "data/npy_writer.h"
+
+#include <fmt/format.h>
+#include <CLI/Validators.hpp>
+
+#include <algorithm>
+#include <memory>
+
+namespace convscope {
+namespace {
+
+using convbasis::InvalidArgument;
+using convbasis::Real;
+using convbasis::RecoverOptions;
+
+struct AnalyzeOptions {
+  HeadInputOptions input;
+  std::string method = "recover";
+  std::optional<Index> k, T;  ///< unset: the default, but never more than n
+  double delta = RecoverOptions{}.delta;
+  double eps = RecoverOptions{}.eps;
+  std::string search = "binary";
+  std::string precision = "f32";
+  std::filesystem::path output, exact_output;  ///< empty: not written
+  int threads = 0;
+  bool json = false;
+};
+
+/// What can be refused before any file is opened.
+void check(const AnalyzeOptions& options) {
+  if (options.method == "fit" || options.method == "rank") {
+    throw InvalidArgument(fmt::format("--method {} belongs to a later version; this one has recover", options.method));
+  }
+  if (options.method != "recover") {
+    throw InvalidArgument(fmt::format("--method is {}; it must be recover", printable(options.method)));
+  }
+  if (!options.output.empty()) require_writable_place("--output", options.output);
+  if (!options.exact_output.empty()) require_writable_place("--exact-output", options.exact_output);
+  if (!options.output.empty() && options.output == options.exact_output) {
+    throw InvalidArgument("--output and --exact-output name the same file; name two");
+  }
+}
+
+RecoverOptions recover_options(const AnalyzeOptions& options, Index n) {
+  RecoverOptions result;
+  result.k = options.k.value_or(std::min(result.k, n));
+  result.T = options.T.value_or(std::min(result.T, n));
+  result.delta = options.delta;
+  result.eps = options.eps;
+  result.search = options.search == "scan" ? convbasis::Search::scan : convbasis::Search::binary;
+  return result;
+}
+
+template <Real T>
+void write_output(const std::filesystem::path& path, const convbasis::Matrix<T>& output) {
+  if (!path.empty()) write_result([&] { convbasis::write_npy<T>(path, convbasis::view(output)); });
+}
+
+template <Real T>
+void analyze(const AnalyzeOptions& options) {
+  const LongWork work(options.threads);
+  HeadInput<T> input = load_head<T>(options.input);
+  const RecoverOptions recover = recover_options(options, input.tensors.query.rows());
+  const auto analysis = convbasis::analyze_head<T>(std::move(input.tensors), recover, work.context());
+  work.context().check();
+  write_output(options.output, analysis.output);
+  write_output(options.exact_output, analysis.exact_output);
+  options.json ? print_json(to_json(input, analysis)) : print_table(input, analysis);
+}
+
+void add_input_options(CLI::App& verb, HeadInputOptions& input) {
+  CLI::Option* files =
+      verb.add_option("FILE", input.files, "safetensors or npy files, read together (default: the built-in example)");
+  verb.add_option("--planted", input.planted,
+                  "Analyse an input with a known basis instead of files, such as k=4,n=1024,d=64,T=8,noise=0.001,seed=1")
+      ->type_name("SPEC")
+      ->excludes(files);
+  verb.add_option("--layer", input.layer, "Layer number in the model (default: the first in the files)")->type_name("L");
+  verb.add_option("--head", input.head, "Query head")->type_name("H")->capture_default_str();
+  verb.add_option("--n", input.n, "Tokens from the start of the text (default: all)")->type_name("N");
+  verb.add_option("--scale", input.scale, "Factor of the scores (default: the file's, else 1/sqrt(d))")->type_name("S");
+  add_hint_options(verb, input.hints);
+  CLI::Option* planted = verb.get_option("--planted");
+  for (const char* name : {"--layer", "--head", "--n", "--q", "--k-tensor", "--v", "--layout", "--heads"}) {
+    planted->excludes(verb.get_option(name));
+  }
+}
+
+void add_recover_options(CLI::App& verb, AnalyzeOptions& options) {
+  const RecoverOptions defaults;
+  verb.add_option("--method", options.method, "How the basis is found; this version has recover")->capture_default_str();
+  verb.add_option("--k", options.k, fmt::format("Most segments to find, 1 to n (default: {}, or n if smaller)", defaults.k))
+      ->type_name("K");
+  verb.add_option("--T", options.T,
+                  fmt::format("Entries of a column that a probe compares, 1 to n (default: {}, or n if smaller)", defaults.T))
+      ->type_name("T");
+  verb.add_option("--delta", options.delta, "Least distance of neighbouring lag vectors, 1-norm of T score entries")
+      ->type_name("D")
+      ->capture_default_str();
+  verb.add_option("--eps", options.eps, "Noise of a score entry; the bound needs eps <= delta / (5 T)")
+      ->type_name("E")
+      ->capture_default_str();
+  verb.add_option("--search", options.search, "How the next start is looked for: binary (fast) or scan (always the first)")
+      ->check(CLI::IsMember({"binary", "scan"}))
+      ->type_name("")
+      ->capture_default_str();
+}
+
+void add_work_options(CLI::App& verb, AnalyzeOptions& options) {
+  verb.add_option("--precision", options.precision, "Working precision: f32 or f64")
+      ->check(CLI::IsMember({"f32", "f64"}))
+      ->type_name("")
+      ->capture_default_str();
+  verb.add_option("--threads", options.threads, "Worker threads; 0: all of the machine")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N")
+      ->capture_default_str();
+  verb.add_option("--output", options.output, "Write the approximate output, n x d_v, in the working precision")
+      ->type_name("Y.npy");
+  verb.add_option("--exact-output", options.exact_output, "Write the exact output, n x d_v, in the working precision")
+      ->type_name("Y.npy");
+  verb.add_flag("--json", options.json, "Print one JSON object");
+}
+
+}  // namespace
+
+void add_analyze(CLI::App& program) {
+  CLI::App* verb = program.add_subcommand("analyze", "Compare one head's exact attention with its conv basis");
+  auto options = std::make_shared<AnalyzeOptions>();
+  add_input_options(*verb, options->input);
+  add_recover_options(*verb, *options);
+  add_work_options(*verb, *options);
+  verb->callback([options] {
+    check(*options);
+    options->precision == "f64" ? analyze<double>(*options) : analyze<float>(*options);
+  });
+}
+
+}  // namespace convscope

@@ -1,0 +1,29 @@
+#include "cli/input_options.h"
+
+#include "core/errors.h"
+#include "state/assets.h"
+
+namespace convscope {
+
+void add_hint_options(CLI::App& verb, convbasis::ActivationHints& hints) {
+  CLI::Option* query =
+      verb.add_option("--q", hints.query_name, "Name of the query tensor, when it cannot be guessed")->type_name("NAME");
+  CLI::Option* key = verb.add_option("--k-tensor", hints.key_name, "Name of the key tensor")->type_name("NAME");
+  CLI::Option* value = verb.add_option("--v", hints.value_name, "Name of the value tensor")->type_name("NAME");
+  query->needs(key)->needs(value);
+  key->needs(query);
+  value->needs(query);
+  verb.add_option("--layout", hints.layout,
+                  "Order of the tensors' axes: hnd, nhd, lhnd, 1hnd, nd or n(hd); h heads, n tokens, d width, l layers")
+      ->type_name("STR");
+  verb.add_option("--heads", hints.heads, "Number of query heads, which the layout n(hd) needs")->type_name("N");
+}
+
+std::vector<std::filesystem::path> files_or_example(const std::vector<std::filesystem::path>& files) {
+  if (!files.empty()) return files;
+  if (const auto example = find_asset(example_asset)) return {*example};
+  throw convbasis::FileError(std::string(example_asset),
+                             "the built-in example is not installed; name a file, or set CONVSCOPE_ASSETS to the assets folder");
+}
+
+}  // namespace convscope

@@ -1,0 +1,20 @@
+/// \file
+/// Options of the verbs that read activations.
+#pragma once
+
+#include "data/activations.h"
+
+#include <CLI/App.hpp>
+
+#include <filesystem>
+#include <vector>
+
+namespace convscope {
+
+/// Declares --q, --k-tensor, --v, --layout and --heads, which settle what the reader cannot guess.
+void add_hint_options(CLI::App& verb, convbasis::ActivationHints& hints);
+
+/// The files named, or the built-in example when none is. Throws FileError when the example is not installed.
+std::vector<std::filesystem::path> files_or_example(const std::vector<std::filesystem::path>& files);
+
+}  // namespace convscope

@@ -1,0 +1,67 @@
+/// \file
+/// The program's edge: the parser, and exceptions as exit codes (product page, "Command line").
+
+#include "cli/console.h"
+#include "cli/verbs.h"
+#include "core/errors.h"
+
+#include <fmt/format.h>
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include <cstdio>
+#include <new>
+#include <string_view>
+
+namespace convscope {
+namespace {
+
+enum ExitCode : int { done = 0, work_failed = 1, bad_usage = 2, bad_input_file = 3 };
+
+/// Always exactly one line, whatever file names and tensor names the message carries.
+int fail(ExitCode code, std::string_view message) {
+  fmt::print(stderr, "convscope: {}\n", printable(message));
+  return code;
+}
+
+void add_verbs(CLI::App& program, int& exit_code) {
+  program.name("convscope");
+  program.set_version_flag("--version", "convscope " CONVSCOPE_VERSION);
+  program.require_subcommand(0, 1);
+  program.footer("Exit codes: 0 done, 1 the work failed, 2 bad usage, 3 bad input file.");
+  add_inspect(program);
+  add_analyze(program);
+  add_curve(program);
+  add_snapshot(program, exit_code);
+  add_doctor(program);
+  add_window(program, exit_code);
+}
+
+int run(int argc, char** argv) {
+  CLI::App program("A microscope for the structure of attention. With no verb it opens the window.");
+  int exit_code = done;
+  try {
+    add_verbs(program, exit_code);
+    program.parse(argc, argv);
+    if (std::fflush(stdout) != 0) return fail(work_failed, "standard output cannot be written");
+    return exit_code;
+  } catch (const CLI::Success& help) {
+    return program.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return fail(bad_usage, fmt::format("{}; see convscope --help", error.what()));
+  } catch (const convbasis::InvalidArgument& error) {
+    return fail(bad_usage, error.what());
+  } catch (const convbasis::FileError& error) {
+    return fail(bad_input_file, error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(work_failed, "not enough memory for inputs of this size; try a smaller n");
+  } catch (const std::exception& error) {
+    return fail(work_failed, error.what());
+  }
+}
+
+}  // namespace
+}  // namespace convscope
+
+int main(int argc, char** argv) { return convscope::run(argc, argv); }

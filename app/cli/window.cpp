@@ -1,0 +1,21 @@
+#include "cli/verbs.h"
+#include "cli/window_options.h"
+#include "data/activations.h"
+
+#include <memory>
+
+namespace convscope {
+
+void add_window(CLI::App& program, int& exit_code) {
+  auto options = std::make_shared<WindowOptions>();
+  CLI::Option* files = add_window_options(program, *options);
+  for (CLI::App* verb : program.get_subcommands({})) verb->excludes(files);
+  program.callback([options, &program, &exit_code] {
+    if (!program.get_subcommands().empty()) return;
+    // Files that cannot be opened are told at the prompt, where they were named, and not in a window that then shows nothing.
+    if (!options->files.empty()) convbasis::Activations::open(options->files);
+    exit_code = run_window(*options);
+  });
+}
+
+}  // namespace convscope
