@@ -1,0 +1,275 @@
+/// \file
+/// What the verbs print and write when all is well, and what an interruption leaves behind.
+
+#include "cli/process.h"
+#include "cli/safetensors_bytes.h"
+#include "data/planted.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <fstream>
+
+namespace convscope::testing {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using Words = std::vector<std::string>;
+
+/// Runs a verb that must succeed and print one JSON value on standard output and nothing else.
+json json_of(const Words& arguments, const std::filesystem::path& folder) {
+  const ProcessResult result = run_convscope(arguments, folder);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.err, "");
+  return json::parse(result.out);
+}
+
+void expect_keys(const json& object, const Words& keys) {
+  for (const std::string& key : keys) EXPECT_TRUE(object.contains(key)) << key;
+}
+
+TEST(Analyze, FindsPlantedStarts) {
+  const TemporaryFolder folder;
+  const std::string specification = "k=5,n=700,d=16,T=8,seed=3";
+  const json result = json_of({"analyze", "--planted", specification, "--json"}, folder.path());
+  expect_keys(result, {"file",
+                       "layer",
+                       "head",
+                       "kv_head",
+                       "n",
+                       "d",
+                       "scale",
+                       "method",
+                       "k_requested",
+                       "k_found",
+                       "T",
+                       "delta",
+                       "eps",
+                       "monotone",
+                       "starts",
+                       "relative_error",
+                       "max_abs_error",
+                       "bound",
+                       "mean_total_variation",
+                       "heldout_error",
+                       "ladder",
+                       "rescued_rows",
+                       "seconds",
+                       "path"});
+  expect_keys(result["seconds"], {"load", "exact", "recover", "apply"});
+  const auto planted = convbasis::make_planted<float>(convbasis::parse_planted(specification));
+  EXPECT_EQ(result["starts"].get<std::vector<Index>>(), planted.starts);
+  EXPECT_EQ(result["n"], 700);
+  EXPECT_EQ(result["d"], 16);
+  EXPECT_EQ(result["method"], "recover");
+  EXPECT_EQ(result["k_requested"], 16);
+  EXPECT_EQ(result["k_found"], 5);
+  EXPECT_EQ(result["monotone"], true);
+  EXPECT_LE(result["relative_error"].get<double>(), 1e-5);  // the issue's limit for float
+  EXPECT_EQ(result["total_variation_rows"], 700);
+  EXPECT_TRUE(result["heldout_error"].is_null());
+  EXPECT_EQ(result["ladder"], json::array());
+}
+
+TEST(Analyze, DoubleIsFarCloserThanFloat) {
+  const TemporaryFolder folder;
+  const json result = json_of({"analyze", "--planted", "k=4,n=300,d=8", "--precision", "f64", "--json"}, folder.path());
+  EXPECT_EQ(result["precision"], "f64");
+  EXPECT_LE(result["relative_error"].get<double>(), 1e-11);  // the issue's limit for double
+}
+
+TEST(Analyze, BoundOnlyWhereItsConditionHolds) {
+  const TemporaryFolder folder;
+  const Words planted = {"analyze", "--planted", "k=2,n=100,d=8", "--json", "--T", "8", "--delta", "0.4"};
+  Words holds = planted, fails = planted;
+  holds.insert(holds.end(), {"--eps", "0.009"});  // delta / (5 T) = 0.01
+  fails.insert(fails.end(), {"--eps", "0.011"});
+  EXPECT_TRUE(json_of(holds, folder.path())["bound"].is_number());
+  EXPECT_TRUE(json_of(fails, folder.path())["bound"].is_null());
+}
+
+TEST(Analyze, DefaultsFitAShortInput) {
+  const TemporaryFolder folder;
+  Activations file;
+  file.n = 3;
+  folder.write("short.safetensors", file.bytes());
+  const json result = json_of({"analyze", "short.safetensors", "--json"}, folder.path());
+  EXPECT_EQ(result["k_requested"], 3);
+  EXPECT_EQ(result["T"], 3);
+}
+
+TEST(Analyze, ReadsHeadScaleAndName) {
+  const TemporaryFolder folder;
+  Activations file;
+  file.metadata = {{"scale", "0.75"}, {"model", "a small model"}};
+  folder.write("model.safetensors", file.bytes());
+  const json result =
+      json_of({"analyze", "model.safetensors", "--layer", "0", "--head", "1", "--n", "7", "--json"}, folder.path());
+  EXPECT_THAT(result["file"].get<std::string>(), HasSubstr("model.safetensors"));
+  EXPECT_EQ(result["model"], "a small model");
+  EXPECT_EQ(result["head"], 1);
+  EXPECT_EQ(result["kv_head"], 0);
+  EXPECT_EQ(result["n"], 7);
+  EXPECT_EQ(result["scale"], 0.75);
+  EXPECT_EQ(json_of({"analyze", "model.safetensors", "--scale", "0.5", "--json"}, folder.path())["scale"], 0.5);
+}
+
+/// Everything after the header of a version 1.0 npy file.
+std::string npy_payload(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_EQ(bytes.substr(0, 8), std::string("\x93NUMPY\x01\x00", 8));
+  const auto byte = [&](std::size_t at) { return static_cast<std::size_t>(static_cast<unsigned char>(bytes.at(at))); };
+  return bytes.substr(10 + byte(8) + 256 * byte(9));
+}
+
+TEST(Analyze, WritesBothOutputs) {
+  const TemporaryFolder folder;
+  const Words arguments = {"analyze", "--planted", "k=3,n=50,d=8", "--output", "conv.npy", "--exact-output", "exact.npy"};
+  const ProcessResult result = run_convscope(arguments, folder.path());
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(folder.names(), (Words{"conv.npy", "exact.npy"}));
+  EXPECT_EQ(npy_payload(folder.path() / "conv.npy").size(), 50U * 8U * 4U);
+  EXPECT_EQ(npy_payload(folder.path() / "exact.npy").size(), 50U * 8U * 4U);
+  EXPECT_NE(npy_payload(folder.path() / "conv.npy"), npy_payload(folder.path() / "exact.npy"));
+}
+
+TEST(Analyze, PrintsATable) {
+  const TemporaryFolder folder;
+  const ProcessResult result = run_convscope({"analyze", "--planted", "k=3,n=50,d=8"}, folder.path());
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.err, "");
+  for (const char* word : {"n 50, d 8", "3 / 16", "relative error", "max abs error", "bound", "mean total variation", "load"}) {
+    EXPECT_THAT(result.out, HasSubstr(word));
+  }
+}
+
+TEST(Inspect, ListsTensorsAndHeads) {
+  const TemporaryFolder folder;
+  Activations file;
+  file.metadata = {{"scale", "0.75"}, {"model", "a small model"}, {"tokens", R"(["a","b","c"])"}};
+  folder.write("model.safetensors", file.bytes());
+  const json result = json_of({"inspect", "model.safetensors", "--json"}, folder.path());
+  ASSERT_EQ(result["files"].size(), 1U);
+  EXPECT_EQ(result["files"][0]["format"], "safetensors");
+  ASSERT_EQ(result["files"][0]["tensors"].size(), 3U);
+  const json& query = result["files"][0]["tensors"][0];
+  EXPECT_EQ(query["name"], "layers.0.q");
+  EXPECT_EQ(query["dtype"], "f32");
+  EXPECT_EQ(query["shape"], (std::vector<Index>{2, 12, 4}));
+  EXPECT_EQ(query["bytes"], 2 * 12 * 4 * 4);
+  EXPECT_EQ(result["model"], "a small model");
+  EXPECT_EQ(result["scale"], 0.75);
+  ASSERT_EQ(result["layers"].size(), 1U);
+  EXPECT_EQ(result["layers"][0]["heads"], 2);
+  EXPECT_EQ(result["layers"][0]["kv_heads"], 1);
+  EXPECT_EQ(result["layers"][0]["n"], 12);
+  EXPECT_NE(result["layers"][0]["why"], "");
+}
+
+TEST(Inspect, ListsTensorsWhereNoHeadIsFound) {
+  const TemporaryFolder folder;
+  folder.write("other.safetensors",
+               with_header(R"({"weights":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", float_bytes({1.0F, 2.0F})));
+  const json result = json_of({"inspect", "other.safetensors", "--json"}, folder.path());
+  EXPECT_EQ(result["files"][0]["tensors"][0]["name"], "weights");
+  EXPECT_EQ(result["layers"], json::array());
+  EXPECT_NE(result["why_no_heads"], "");
+}
+
+TEST(Inspect, NamesInFilesCannotSteerTheTerminal) {
+  const TemporaryFolder folder;
+  folder.write("evil.safetensors",
+               with_header(R"({"a\u001b[2Jb":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", float_bytes({1.0F})));
+  const ProcessResult result = run_convscope({"inspect", "evil.safetensors"}, folder.path());
+  EXPECT_EQ(result.out.find('\x1b'), std::string::npos);
+}
+
+TEST(Curve, MeasuresEveryMethod) {
+  const TemporaryFolder folder;
+  const json result = json_of({"curve", "--n", "64,128", "--k", "2", "--d", "8", "--csv", "points.csv", "--json"}, folder.path());
+  expect_keys(result["machine"], {"cpu", "threads", "instruction_set", "version"});
+  std::set<std::pair<std::string, Index>> measured;
+  for (const json& point : result["points"]) {
+    expect_keys(point,
+                {"method", "n", "k", "d", "precision", "seconds", "seconds_min", "seconds_max", "repeats", "extrapolated"});
+    measured.emplace(point["method"], point["n"].get<Index>());
+    EXPECT_GT(point["seconds"].get<double>(), 0.0);
+    EXPECT_LE(point["seconds_min"].get<double>(), point["seconds"].get<double>());
+    EXPECT_GE(point["seconds_max"].get<double>(), point["seconds"].get<double>());
+    EXPECT_GE(point["repeats"].get<int>(), 1);
+    EXPECT_EQ(point["extrapolated"], false);
+  }
+  for (const char* method : {"exact", "conv_full", "conv_partitioned"}) {
+    for (const Index n : {64, 128}) EXPECT_TRUE(measured.contains({method, n})) << method << " " << n;
+  }
+  std::ifstream csv(folder.path() / "points.csv");
+  const Words lines = [&] {
+    Words all;
+    for (std::string line; std::getline(csv, line);) all.push_back(line);
+    return all;
+  }();
+  ASSERT_EQ(lines.size(), 2 + result["points"].size());
+  EXPECT_THAT(lines[0], StartsWith("# convscope "));
+  EXPECT_EQ(lines[1], "method,n,k,d,precision,seconds,seconds_min,seconds_max,repeats,extrapolated");
+}
+
+TEST(Curve, PrintsSpeedAgainstExact) {
+  const TemporaryFolder folder;
+  const ProcessResult result = run_convscope({"curve", "--n", "64", "--k", "2", "--d", "8"}, folder.path());
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("speed-up"));
+  EXPECT_THAT(result.out, HasSubstr("1x"));
+}
+
+TEST(Doctor, TellsWhatIsThere) {
+  const TemporaryFolder folder;
+  const json result = json_of({"doctor", "--json"}, folder.path());
+  expect_keys(result, {"version", "fft", "eigen", "compiler", "cpu", "threads", "instruction_set"});
+  EXPECT_GE(result["threads"].get<int>(), 1);
+  for (const char* finding : {"gl_renderer", "cuda", "example"}) {
+    EXPECT_TRUE(result[finding]["found"].is_boolean()) << finding;
+    EXPECT_NE(result[finding]["why"], "") << finding;
+  }
+}
+
+TEST(Help, ListsTheVerbsOfThisVersion) {
+  const TemporaryFolder folder;
+  const ProcessResult help = run_convscope({"--help"}, folder.path());
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* verb : {"inspect", "analyze", "curve", "snapshot", "doctor"}) EXPECT_THAT(help.out, HasSubstr(verb));
+  EXPECT_THAT(run_convscope({"--version"}, folder.path()).out, StartsWith("convscope "));
+  EXPECT_THAT(run_convscope({"analyze", "--help"}, folder.path()).out, HasSubstr("--exact-output"));
+}
+
+TEST(Output, ThatCannotBePrintedIsFailedWork) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full on this system";
+  const TemporaryFolder folder;
+  const ProcessResult result = run_convscope({"doctor"}, folder.path(), {.out = "/dev/full"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, StartsWith("convscope: "));
+}
+
+/// Exact attention of 65536 tokens takes seconds on any machine, so the signal comes in the middle of the work.
+const Words long_analysis = {"analyze", "--planted", "n=65536,d=64,k=4", "--precision", "f64", "--output", "y.npy", "--json"};
+
+class Interrupt : public ::testing::TestWithParam<int> {};
+
+TEST_P(Interrupt, StopsSoonAndLeavesNoFile) {
+  const TemporaryFolder folder;
+  const ProcessResult result =
+      run_convscope(long_analysis, folder.path(), {.signal = Signal{GetParam(), std::chrono::seconds(1)}});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.out, "");
+  EXPECT_EQ(result.err, "convscope: cancelled\n");
+  EXPECT_LT(result.after_signal.count(), 2.0);  // 0.1 s is meant; a loaded machine may need longer to let it run
+  EXPECT_EQ(folder.names(), Words{});
+}
+
+INSTANTIATE_TEST_SUITE_P(Cli, Interrupt, ::testing::Values(SIGINT, SIGTERM));
+
+}  // namespace
+}  // namespace convscope::testing
