@@ -1,0 +1,101 @@
+#include "gl/objects.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <string>
+
+namespace convscope::gl {
+namespace {
+
+/// A new texture, bound, clamped to its edge, with one filter for both directions and no mipmaps.
+TextureHandle bind_new_texture(GLint filter) {
+  GLuint name = 0;
+  glGenTextures(1, &name);
+  glBindTexture(GL_TEXTURE_2D, name);
+  glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MIN_FILTER, filter);
+  glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MAG_FILTER, filter);
+  glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_WRAP_S, GL_CLAMP_TO_EDGE);
+  glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_WRAP_T, GL_CLAMP_TO_EDGE);
+  glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MAX_LEVEL, 0);
+  // Others may have left row lengths and alignments of their own.
+  glPixelStorei(GL_UNPACK_ALIGNMENT, 4);
+  glPixelStorei(GL_UNPACK_ROW_LENGTH, 0);
+  return TextureHandle(name);
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+ShaderHandle compile(GLenum kind, const char* source) {
+  ShaderHandle shader(glCreateShader(kind));
+  glShaderSource(shader.get(), 1, &source, nullptr);
+  glCompileShader(shader.get());
+  GLint done = GL_FALSE;
+  glGetShaderiv(shader.get(), GL_COMPILE_STATUS, &done);
+  if (done == GL_TRUE) return shader;
+  std::array<char, 1024> log{};
+  glGetShaderInfoLog(shader.get(), static_cast<GLsizei>(log.size()), nullptr, log.data());
+  throw Error("OpenGL: the driver rejects a shader of the maps: " + first_line(log.data()));
+}
+
+}  // namespace
+
+ValueTexture::ValueTexture(std::span<const float> values, int size) {
+  if (values.size() != static_cast<std::size_t>(size) * static_cast<std::size_t>(size)) {
+    throw Error("OpenGL: a value texture of side " + std::to_string(size) + " cannot be made of " +
+                std::to_string(values.size()) + " values");
+  }
+  texture_ = bind_new_texture(GL_NEAREST);
+  glTexImage2D(GL_TEXTURE_2D, 0, GL_R32F, size, size, 0, GL_RED, GL_FLOAT, values.data());
+}
+
+LookupTexture::LookupTexture(const ColourTable& table) : texture_(bind_new_texture(GL_LINEAR)) {
+  std::array<std::uint8_t, 256 * 4> bytes{};
+  const auto byte = [](float part) { return static_cast<std::uint8_t>(std::lround(std::clamp(part, 0.0F, 1.0F) * 255.0F)); };
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    bytes[4 * i] = byte(table[i].r);
+    bytes[4 * i + 1] = byte(table[i].g);
+    bytes[4 * i + 2] = byte(table[i].b);
+    bytes[4 * i + 3] = 255;
+  }
+  glTexImage2D(GL_TEXTURE_2D, 0, GL_RGBA8, 256, 1, 0, GL_RGBA, GL_UNSIGNED_BYTE, bytes.data());
+}
+
+void Canvas::resize(int width, int height) {
+  if (width == width_ && height == height_) return;
+  texture_ = bind_new_texture(GL_NEAREST);
+  glTexImage2D(GL_TEXTURE_2D, 0, GL_RGBA8, width, height, 0, GL_RGBA, GL_UNSIGNED_BYTE, nullptr);
+  GLuint name = 0;
+  glGenFramebuffers(1, &name);
+  framebuffer_ = FramebufferHandle(name);
+  GLint before = 0;
+  glGetIntegerv(GL_FRAMEBUFFER_BINDING, &before);
+  glBindFramebuffer(GL_FRAMEBUFFER, name);
+  glFramebufferTexture2D(GL_FRAMEBUFFER, GL_COLOR_ATTACHMENT0, GL_TEXTURE_2D, texture_.get(), 0);
+  const GLenum status = glCheckFramebufferStatus(GL_FRAMEBUFFER);
+  glBindFramebuffer(GL_FRAMEBUFFER, static_cast<GLuint>(before));
+  if (status != GL_FRAMEBUFFER_COMPLETE) {
+    width_ = height_ = 0;
+    throw Error("OpenGL: a picture of " + std::to_string(width) + " x " + std::to_string(height) +
+                " pixels cannot be drawn into");
+  }
+  width_ = width;
+  height_ = height;
+}
+
+Program::Program(const char* vertex_source, const char* fragment_source) : program_(glCreateProgram()) {
+  const ShaderHandle vertex = compile(GL_VERTEX_SHADER, vertex_source);
+  const ShaderHandle fragment = compile(GL_FRAGMENT_SHADER, fragment_source);
+  glAttachShader(program_.get(), vertex.get());
+  glAttachShader(program_.get(), fragment.get());
+  glLinkProgram(program_.get());
+  GLint done = GL_FALSE;
+  glGetProgramiv(program_.get(), GL_LINK_STATUS, &done);
+  if (done == GL_TRUE) return;
+  std::array<char, 1024> log{};
+  glGetProgramInfoLog(program_.get(), static_cast<GLsizei>(log.size()), nullptr, log.data());
+  throw Error("OpenGL: the driver rejects the program of the maps: " + first_line(log.data()));
+}
+
+}  // namespace convscope::gl
