@@ -1,0 +1,345 @@
+#include "panels/attention_maps.h"
+
+#include "panels/map_drawing.h"
+#include "panels/map_options.h"
+#include "panels/map_tokens.h"
+#include "panels/ui.h"
+#include "view/map_tiling.h"
+
+#include <fmt/format.h>
+#include <imgui.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace convscope {
+
+using convbasis::Index;
+using convbasis::MapKind;
+using convbasis::MapTileKey;
+
+namespace {
+
+/// So many tiles become textures in one frame and panel; each takes well under a millisecond.
+constexpr int uploads_per_frame = 8;
+constexpr double zoom_per_notch = 1.25;
+/// Loud, and in none of the colour maps: it is never data.
+constexpr Rgb not_a_number_colour{1.0F, 0.0F, 1.0F};
+
+struct PanelText {
+  const char* window;
+  const char* title;
+  Subject subject;
+};
+
+PanelText text_of(MapKind kind) {
+  switch (kind) {
+    case MapKind::exact:
+      return {"Exact###exact", "Exact", Subject::exact};
+    case MapKind::approximation:
+      return {"Approximation###approximation", "Approximation", Subject::conv};
+    case MapKind::residual:
+      return {"Residual###residual", "Residual", Subject::residual};
+  }
+  return {};
+}
+
+/// A shade off the panel, so that the square of the map is seen.
+Rgb masked_colour() {
+  const ImVec4& ground = ImGui::GetStyleColorVec4(ImGuiCol_WindowBg);
+  const ImVec4& text = ImGui::GetStyleColorVec4(ImGuiCol_Text);
+  const auto mix = [](float a, float b) { return a + 0.04F * (b - a); };
+  return {mix(ground.x, text.x), mix(ground.y, text.y), mix(ground.z, text.z)};
+}
+
+gl::MapColours colours_of(MapKind kind, const MapView& view) {
+  if (kind == MapKind::residual) return {view.residual_scale(), ColourMap::diverging, masked_colour(), not_a_number_colour};
+  return {view.value_scale(), view.colour_map, masked_colour(), not_a_number_colour};
+}
+
+bool is_causal(CellIndex cell, Index n) { return cell.column >= 0 && cell.column <= cell.row && cell.row < n; }
+
+ImTextureID texture_id(GLuint name) { return static_cast<ImTextureID>(name); }
+
+float text_width(const std::string& text) { return ImGui::CalcTextSize(text.c_str()).x; }
+
+}  // namespace
+
+AttentionMaps::AttentionMaps(std::function<void()> wake) : wake_(std::move(wake)), tiles_(wake_) {}
+
+void AttentionMaps::draw(const MapsInput& input, MapView& view) {
+  follow_input(input, view);
+  hovered_now_ = false;
+  for (Panel& panel : panels_) draw_panel(panel, input, view);
+
+  if (!hovered_now_ && hover_is_ours_) view.hovered.reset();
+  hover_is_ours_ = hovered_now_;
+  const auto cell = view.shown();
+  view.cell.reset();
+  if (cell && input.analysis && is_causal(*cell, size_))
+    view.cell = convbasis::map_cell(*input.analysis, cell->row, cell->column);
+
+  want_tiles();
+  const bool complete = std::ranges::all_of(panels_, &Panel::complete);
+  bool next_frame_differs = !(view.window == window_) && size_ > 0;
+  if (panels_[0].complete && !panels_[0].tiles.empty()) next_frame_differs |= ranges_.follow_exact(panels_[0].tiles, view);
+  if (panels_[2].complete && !panels_[2].tiles.empty()) next_frame_differs |= ranges_.follow_residual(panels_[2].tiles, view);
+  settled_ = complete && !next_frame_differs && !tiles_.busy();
+  if (next_frame_differs && wake_) wake_();
+}
+
+void AttentionMaps::follow_input(const MapsInput& input, MapView& view) {
+  const Index n = input.analysis ? input.analysis->head.query.rows() : 0;
+  if (n != size_) {
+    size_ = n;
+    view.fit();
+    view.hovered.reset();
+    view.pinned.reset();
+  }
+  tiles_.set_analysis(input.analysis, input.exact_id, input.approximation_id);
+  if (n == 0) return;
+  if (view.fit_wanted) view.window = fit_window(n);
+  if (view.centre) view.window = centred_on(view.window, *view.centre, n);
+  view.fit_wanted = false;
+  view.centre.reset();
+  view.window = clamp_window(view.window, n);
+  window_ = view.window;
+}
+
+void AttentionMaps::draw_panel(Panel& panel, const MapsInput& input, MapView& view) {
+  panel.keys.clear();
+  panel.tiles.clear();
+  panel.complete = true;
+  const bool seen =
+      ImGui::Begin(text_of(panel.kind).window, nullptr, ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse);
+  const MapLayout layout =
+      lay_out_map(ImGui::GetCursorScreenPos(), ImGui::GetContentRegionAvail(), axis_label_width(size_), ImGui::GetFontSize());
+  if (seen) draw_title(panel, input, view, layout);
+  if (seen && (!input.analysis || !gl_problem_.empty())) {
+    ui::empty_state(gl_problem_.empty() ? "Drop q/k/v files here, or open the example" : gl_problem_);
+  } else if (seen && layout.side >= 1.0F) {
+    const MapFrame frame{layout.map, layout.side, window_};
+    draw_picture(panel, input, view, frame);
+    draw_axes(frame, layout, size_);
+    draw_overlay(panel, input, view, frame);
+    steer(view, frame);
+    draw_menu(input, view);
+    const auto shown = view.shown();
+    const auto tokens = input.tokens.first(std::min(input.tokens.size(), static_cast<std::size_t>(size_)));
+    draw_token_strip(layout, tokens, shown && shown->column < size_ ? std::optional(shown->column) : std::nullopt);
+    if (renderer_) {
+      const gl::MapColours colours = colours_of(panel.kind, view);
+      draw_colour_bar(layout, colours.scale, texture_id(renderer_->lookup(colours.map)));
+    }
+    if (layout.statistics) {
+      ImGui::SetCursorScreenPos({layout.map.x, layout.statistics_y});
+      ImGui::PushFont(ui::mono_font(), ImGui::GetStyle().FontSizeBase * 0.875F);
+      ui::fitted(statistics_line(panel, input, view), ImGui::GetColorU32(ImGuiCol_TextDisabled));
+      ImGui::PopFont();
+    }
+  }
+  ImGui::End();
+}
+
+void AttentionMaps::draw_title(const Panel& panel, const MapsInput& input, MapView& view, const MapLayout& layout) const {
+  const PanelText text = text_of(panel.kind);
+  ImDrawList& draw = *ImGui::GetWindowDrawList();
+  const float line = ImGui::GetFontSize();
+  const float radius = std::round(line * 0.35F);
+  draw.AddCircleFilled({layout.title.x + radius, layout.title.y + line * 0.5F}, radius,
+                       ui::colour(colour_of(text.subject, input.dark)));
+  std::string title = text.title;
+  if (panel.kind == MapKind::approximation && input.analysis) {
+    title += fmt::format("   k = {}", input.analysis->recovery.basis.count());
+  }
+  const float title_x = layout.title.x + 2.0F * radius + std::round(line * 0.5F);
+  ImGui::SetCursorScreenPos({title_x, layout.title.y});
+  ui::bold(title);
+  const float title_end = ImGui::GetItemRectMax().x;
+
+  std::string subtitle = describe_values(view);
+  if (panel.kind == MapKind::approximation) subtitle = "same scale, locked";
+  if (panel.kind == MapKind::residual) subtitle = "exact \u2212 approximation";
+  const float subtitle_x = layout.title.x + layout.title_width - text_width(subtitle);
+  if (subtitle_x > title_end + line) {
+    ImGui::SetCursorScreenPos({subtitle_x, layout.title.y});
+    if (ImGui::InvisibleButton("subtitle", ImGui::CalcTextSize(subtitle.c_str()))) ImGui::OpenPopup("options");
+    const ImGuiCol shade = ImGui::IsItemHovered() ? ImGuiCol_Text : ImGuiCol_TextDisabled;
+    draw.AddText(ImGui::GetItemRectMin(), ImGui::GetColorU32(shade), subtitle.c_str());
+    ui::tooltip("How the maps are drawn: values, scale, range, colours");
+  }
+  if (ImGui::BeginPopup("options")) {
+    draw_map_options(view);
+    ImGui::EndPopup();
+  }
+  ImGui::SetCursorScreenPos({layout.title.x, layout.title.y + 1.5F * line});
+}
+
+void AttentionMaps::draw_picture(Panel& panel, const MapsInput& input, const MapView& view, const MapFrame& frame) {
+  const std::vector<gl::TileOnMap> tiles = collect_tiles(panel, view, frame);
+  try {
+    if (!renderer_) renderer_ = std::make_unique<gl::MapRenderer>();
+    const ImVec2 scale = ImGui::GetIO().DisplayFramebufferScale;
+    panel.canvas.resize(static_cast<int>(std::lround(frame.side * scale.x)), static_cast<int>(std::lround(frame.side * scale.y)));
+    const bool all_drawn = renderer_->draw(panel.canvas, tiles, frame.window, input.analysis->head.query.rows(),
+                                           colours_of(panel.kind, view), uploads_per_frame);
+    if (!all_drawn && wake_) wake_();
+    panel.complete = panel.complete && all_drawn;
+  } catch (const gl::Error& error) {
+    gl_problem_ = error.what();
+    return;
+  }
+  // OpenGL's pictures begin at the bottom.
+  ImGui::GetWindowDrawList()->AddImage(texture_id(panel.canvas.texture()), frame.corner, frame.far_corner(), {0.0F, 1.0F},
+                                       {1.0F, 0.0F});
+}
+
+std::vector<gl::TileOnMap> AttentionMaps::collect_tiles(Panel& panel, const MapView& view, const MapFrame& frame) {
+  panel.level = level_for(frame.window.extent, static_cast<double>(frame.side * ImGui::GetIO().DisplayFramebufferScale.x), size_);
+  // Nothing is pooled at level 0; one name for both spares computing it twice.
+  const auto pooling = panel.level == 0 ? convbasis::Pooling::mean : view.pooling;
+  panel.keys = visible_tiles({panel.kind, view.quantity, pooling, panel.level, 0, 0}, frame.window, size_);
+  std::vector<gl::TileOnMap> tiles;
+  for (const MapTileKey& key : panel.keys) {
+    if (auto values = tiles_.find(key)) {
+      panel.tiles.push_back({key, std::move(values)});
+    } else {
+      panel.complete = false;
+      add_stand_ins(key, tiles);
+    }
+  }
+  tiles.insert(tiles.end(), panel.tiles.begin(), panel.tiles.end());
+  return tiles;
+}
+
+void AttentionMaps::add_stand_ins(const MapTileKey& key, std::vector<gl::TileOnMap>& tiles) {
+  if (auto values = tiles_.find_earlier(key)) {
+    tiles.push_back({key, std::move(values)});
+    return;
+  }
+  for (auto parent = parent_of(key, size_); parent; parent = parent_of(*parent, size_)) {
+    if (auto values = tiles_.find(*parent)) {
+      tiles.push_back({*parent, std::move(values)});
+      return;
+    }
+  }
+  for (const MapTileKey& child : children_of(key)) {
+    if (auto values = tiles_.find(child)) tiles.push_back({child, std::move(values)});
+  }
+}
+
+void AttentionMaps::draw_overlay(const Panel& panel, const MapsInput& input, const MapView& view, const MapFrame& frame) const {
+  const auto shown = view.shown();
+  if (panel.kind == MapKind::approximation) {
+    draw_segment_starts(frame, input.analysis->recovery.basis, colour_of(Subject::conv, input.dark), shown);
+  }
+  if (panel.level == 0) {
+    const gl::MapColours colours = colours_of(panel.kind, view);
+    draw_cell_numbers(frame, size_, colours.scale, colour_table(colours.map), [&panel](CellIndex cell) {
+      for (const gl::TileOnMap& tile : panel.tiles) {
+        if (contains(tile.key, cell)) return (*tile.values)[pixel_of(tile.key, cell)];
+      }
+      return std::numeric_limits<float>::quiet_NaN();
+    });
+  }
+  if (view.pinned) draw_crosshair(frame, *view.pinned, true);
+  if (shown) draw_crosshair(frame, *shown, false);
+  std::vector<std::string> badges;
+  if (panel.level > 0) badges.push_back(level_name(panel.level, view.pooling));
+  if (input.stale || !panel.complete) badges.emplace_back("computing \u2026");
+  draw_badges(frame, badges);
+}
+
+void AttentionMaps::steer(MapView& view, const MapFrame& frame) {
+  ImGui::SetCursorScreenPos(frame.corner);
+  ImGui::InvisibleButton("map", {frame.side, frame.side});
+  const ImGuiIO& io = ImGui::GetIO();
+  const double cells_per_point = frame.window.extent / static_cast<double>(frame.side);
+  if (ImGui::IsItemActive() && (io.MouseDelta.x != 0.0F || io.MouseDelta.y != 0.0F)) {
+    view.window = panned(view.window, -io.MouseDelta.y * cells_per_point, -io.MouseDelta.x * cells_per_point, size_);
+  }
+  const double row = frame.row_at(io.MousePos.y);
+  const double column = frame.column_at(io.MousePos.x);
+  const CellIndex cell{static_cast<Index>(std::floor(row)), static_cast<Index>(std::floor(column))};
+  const bool on_matrix = cell.row >= 0 && cell.column >= 0 && cell.row < size_ && cell.column < size_;
+  const bool moved = io.MouseDragMaxDistanceSqr[ImGuiMouseButton_Left] > io.MouseDragThreshold * io.MouseDragThreshold;
+  if (ImGui::IsItemDeactivated() && !moved && on_matrix) {
+    view.pinned = view.pinned == cell ? std::nullopt : std::optional(cell);
+  }
+  if (!ImGui::IsItemHovered() || !on_matrix) return;
+  ImGui::SetItemKeyOwner(ImGuiKey_MouseWheelY);
+  if (io.MouseWheel != 0.0F) view.window = zoomed(view.window, std::pow(zoom_per_notch, io.MouseWheel), row, column, size_);
+  if (ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left)) view.fit();
+  if (ImGui::IsMouseClicked(ImGuiMouseButton_Right)) {
+    menu_cell_ = cell;
+    ImGui::OpenPopup("cell");
+  }
+  view.hovered = cell;
+  hovered_now_ = true;
+}
+
+void AttentionMaps::draw_menu(const MapsInput& input, MapView& view) {
+  if (!ImGui::BeginPopup("cell")) return;
+  if (menu_cell_) {
+    const auto [row, column] = *menu_cell_;
+    const bool causal = is_causal(*menu_cell_, size_);
+    const auto& analysis = *input.analysis;
+    ui::dim(fmt::format("query {}, key {}", row, column));
+    if (ImGui::MenuItem("Copy value", nullptr, false, causal)) {
+      const CellValues values = values_of(convbasis::map_cell(analysis, row, column), view.quantity);
+      ImGui::SetClipboardText(
+          fmt::format("{:.9g}\t{:.9g}\t{:.9g}", values.exact, values.approximate, values.difference()).c_str());
+    }
+    ui::tooltip("exact, approximate and their difference");
+    if (ImGui::MenuItem("Copy row", nullptr, false, row < size_)) {
+      ImGui::SetClipboardText(row_as_text(analysis, row, view.quantity).c_str());
+    }
+    if (ImGui::MenuItem("Copy column", nullptr, false, column < size_)) {
+      ImGui::SetClipboardText(column_as_text(analysis, column, view.quantity).c_str());
+    }
+    ImGui::Separator();
+    const bool pinned = view.pinned == menu_cell_;
+    if (ImGui::MenuItem(pinned ? "Unpin" : "Pin")) view.pinned = pinned ? std::nullopt : menu_cell_;
+  }
+  if (ImGui::MenuItem("Fit")) view.fit();
+  if (ImGui::BeginMenu("Values and colours")) {
+    draw_map_options(view);
+    ImGui::EndMenu();
+  }
+  ImGui::EndPopup();
+}
+
+std::string AttentionMaps::statistics_line(const Panel& panel, const MapsInput& input, const MapView& view) {
+  if (!tiles_.failure().empty()) return tiles_.failure();
+  switch (panel.kind) {
+    case MapKind::approximation:
+      return error_line(input.analysis->error);
+    case MapKind::residual:
+      return residual_line(input.analysis->error, ranges_.largest_residual(), level_name(panel.level, view.pooling));
+    case MapKind::exact:
+      break;
+  }
+  const auto shown = view.shown();
+  const Index row = shown && shown->row < size_ ? shown->row : size_ - 1;
+  if (!row_statistics_ || row_statistics_->row != row || row_statistics_id_ != input.exact_id) {
+    row_statistics_ = row_statistics(*input.analysis, row);
+    row_statistics_id_ = input.exact_id;
+  }
+  return text_of(*row_statistics_);
+}
+
+void AttentionMaps::want_tiles() {
+  std::vector<MapTileKey> keys;
+  std::size_t longest = 0;
+  for (const Panel& panel : panels_) longest = std::max(longest, panel.keys.size());
+  // The middle of all three maps comes before the edge of any.
+  for (std::size_t i = 0; i < longest; ++i) {
+    for (const Panel& panel : panels_) {
+      if (i < panel.keys.size()) keys.push_back(panel.keys[i]);
+    }
+  }
+  tiles_.want(std::move(keys));
+}
+
+}  // namespace convscope

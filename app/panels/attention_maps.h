@@ -1,0 +1,87 @@
+/// \file
+/// The three maps: exact attention, its approximation and the residual, with one shared view.
+#pragma once
+
+#include "analysis/head_analysis.h"
+#include "gl/map_renderer.h"
+#include "panels/map_layout.h"
+#include "panels/map_ranges.h"
+#include "panels/map_readout.h"
+#include "state/map_tiles.h"
+#include "state/map_view.h"
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace convscope {
+
+/// What the maps show.
+struct MapsInput {
+  std::shared_ptr<const convbasis::HeadAnalysis<float>> analysis;  ///< null: the panels say what to do
+  std::uint64_t exact_id = 0;                                      ///< another one for another head, n or scale
+  std::uint64_t approximation_id = 0;                              ///< grows with every result
+  bool stale = false;                   ///< the analysis answers an older request; a newer one is under way
+  std::span<const std::string> tokens;  ///< at least n, or none
+  bool dark = true;
+};
+
+/// Draws the windows "Exact###exact", "Approximation###approximation" and "Residual###residual". Window thread only; the OpenGL
+/// context must be current in draw() and in the destructor. Tiles are computed in the background; `wake` is called from there,
+/// or from draw(), when another frame should be drawn.
+class AttentionMaps {
+ public:
+  explicit AttentionMaps(std::function<void()> wake);
+
+  void draw(const MapsInput& input, MapView& view);
+  /// True when the last draw() showed everything it wanted to: nothing is under way.
+  bool settled() const { return settled_; }
+
+ private:
+  /// One of the three, with what was found out about it in this frame.
+  struct Panel {
+    explicit Panel(convbasis::MapKind what) : kind(what) {}
+    convbasis::MapKind kind;
+    gl::Canvas canvas;
+    std::vector<convbasis::MapTileKey> keys;  ///< the tiles to be seen; none when the panel is hidden
+    std::vector<gl::TileOnMap> tiles;         ///< those of them that are there
+    int level = 0;
+    bool complete = true;  ///< all of them are there and were drawn
+  };
+
+  void follow_input(const MapsInput& input, MapView& view);
+  void draw_panel(Panel& panel, const MapsInput& input, MapView& view);
+  void draw_title(const Panel& panel, const MapsInput& input, MapView& view, const MapLayout& layout) const;
+  void draw_picture(Panel& panel, const MapsInput& input, const MapView& view, const MapFrame& frame);
+  std::vector<gl::TileOnMap> collect_tiles(Panel& panel, const MapView& view, const MapFrame& frame);
+  void add_stand_ins(const convbasis::MapTileKey& key, std::vector<gl::TileOnMap>& tiles);
+  void draw_overlay(const Panel& panel, const MapsInput& input, const MapView& view, const MapFrame& frame) const;
+  void steer(MapView& view, const MapFrame& frame);
+  void draw_menu(const MapsInput& input, MapView& view);
+  std::string statistics_line(const Panel& panel, const MapsInput& input, const MapView& view);
+  void want_tiles();
+
+  std::function<void()> wake_;
+  MapTiles tiles_;
+  std::unique_ptr<gl::MapRenderer> renderer_;  // made in the first draw(), which has a context
+  std::array<Panel, 3> panels_{Panel(convbasis::MapKind::exact), Panel(convbasis::MapKind::approximation),
+                               Panel(convbasis::MapKind::residual)};
+  MapRanges ranges_;
+  std::string gl_problem_;  ///< why nothing can be drawn; empty normally
+  bool settled_ = false;
+
+  convbasis::Index size_ = 0;   ///< n of the input, 0 without one
+  CellWindow window_;           ///< what this frame shows, the same in all panels while the mouse already moves on
+  bool hovered_now_ = false;    ///< one of the maps is under the mouse in this frame
+  bool hover_is_ours_ = false;  ///< view.hovered was set here, so leaving the maps clears it
+  std::optional<CellIndex> menu_cell_;
+  std::optional<RowStatistics> row_statistics_;
+  std::uint64_t row_statistics_id_ = 0;  ///< the exact_id that they are of
+};
+
+}  // namespace convscope
