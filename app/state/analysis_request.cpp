@@ -1,0 +1,31 @@
+#include "state/analysis_request.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace convscope {
+
+namespace {
+
+double clamped_or(double value, double fallback) {
+  return std::isnan(value) ? fallback : std::clamp(value, 0.0, std::numeric_limits<double>::max());
+}
+
+}  // namespace
+
+bool same_exact_part(const AnalysisRequest& a, const AnalysisRequest& b) {
+  return a.source == b.source && a.layer == b.layer && a.head == b.head && a.n == b.n;
+}
+
+AnalysisRequest clamped(AnalysisRequest request, Index tokens) {
+  const convbasis::RecoverOptions defaults;
+  request.n = std::clamp<Index>(request.n, 1, std::max<Index>(tokens, 1));
+  request.k = std::clamp<Index>(request.k, 1, request.n);
+  request.T = std::clamp<Index>(request.T, 1, request.n);
+  request.delta = clamped_or(request.delta, defaults.delta);
+  request.eps = clamped_or(request.eps, defaults.eps);
+  return request;
+}
+
+}  // namespace convscope

@@ -1,0 +1,38 @@
+/// \file
+/// What the window wants to see, as a value: two equal requests have the same result.
+#pragma once
+
+#include "basis/recover.h"
+#include "core/types.h"
+
+#include <cstdint>
+
+namespace convscope {
+
+using convbasis::Index;
+
+/// One head of one source, the number of tokens, and the parameters of Recover (see convbasis::RecoverOptions).
+struct AnalysisRequest {
+  std::uint64_t source = 0;  ///< Source::id()
+  Index layer = 0;
+  Index head = 0;
+  Index n = 1;  ///< tokens from the start of the text
+  Index k = convbasis::RecoverOptions{}.k;
+  Index T = convbasis::RecoverOptions{}.T;
+  double delta = convbasis::RecoverOptions{}.delta;
+  double eps = convbasis::RecoverOptions{}.eps;
+  convbasis::Search search = convbasis::RecoverOptions{}.search;
+
+  bool operator==(const AnalysisRequest&) const = default;
+
+  convbasis::RecoverOptions options() const { return {.k = k, .T = T, .delta = delta, .eps = eps, .search = search}; }
+};
+
+/// True when exact attention is the same for both, so that only the approximation has to be computed anew.
+bool same_exact_part(const AnalysisRequest& a, const AnalysisRequest& b);
+
+/// The nearest valid request for a source of `tokens` tokens: n into [1, tokens], k and T into [1, n], delta and eps to finite
+/// numbers >= 0. A NaN becomes the default: it would not even equal itself.
+AnalysisRequest clamped(AnalysisRequest request, Index tokens);
+
+}  // namespace convscope

@@ -1,0 +1,106 @@
+/// \file
+/// Runs the window's work - opening sources and analysing heads - on one background thread, so that a frame never waits.
+#pragma once
+
+#include "analysis/head_analysis.h"
+#include "state/analysis_request.h"
+#include "state/source.h"
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+namespace convscope {
+
+/// An error as the window shows it, and as an exit code where there is no window.
+struct Failure {
+  enum class Kind { argument, file, other };
+  Kind kind = Kind::other;
+  std::string text;  ///< one line
+};
+
+struct OpenResult {
+  std::uint64_t id = 0;                  ///< as given to open()
+  std::shared_ptr<const Source> source;  ///< null when it failed
+  Failure failure;
+};
+
+/// A finished analysis and what it belongs to.
+struct AnalysisResult {
+  AnalysisRequest request;
+  std::shared_ptr<const Source> source;
+  std::shared_ptr<const convbasis::HeadAnalysis<float>> analysis;  ///< null when it failed
+  std::uint64_t exact_id = 0;                                      ///< changes whenever the exact part does
+  std::uint64_t approximation_id = 0;                              ///< another one for every result
+  Failure failure;
+};
+
+struct Progress {
+  bool busy = false;      ///< something is waiting, running, or finished and not taken yet
+  std::string stage;      ///< "exact attention", ...
+  double fraction = 0.0;  ///< of that stage, in [0, 1]
+};
+
+/// One worker thread. Of each kind of job only the newest waiting one is kept, and a newer job stops the running analysis, so
+/// dragging a slider never builds a queue. When only k, T, delta, eps or the search changed, exact attention is not repeated.
+///
+/// All methods are for one thread (the window's); `wake` is called from the worker whenever a result can be taken.
+/// Destruction stops the running work and waits for it: some milliseconds.
+class AnalysisRunner {
+ public:
+  explicit AnalysisRunner(std::function<void()> wake);
+  ~AnalysisRunner();
+  AnalysisRunner(const AnalysisRunner&) = delete;
+  AnalysisRunner& operator=(const AnalysisRunner&) = delete;
+
+  void open(std::uint64_t id, SourceRecipe recipe);
+  void analyze(std::shared_ptr<const Source> source, const AnalysisRequest& request);
+  /// Stops the running analysis and forgets the waiting job. Opening files cannot be stopped; it reads headers only.
+  void cancel();
+
+  /// What has finished since the last call; empty when nothing has.
+  std::optional<OpenResult> take_opened();
+  std::optional<AnalysisResult> take_analysis();
+  Progress progress() const;
+
+ private:
+  struct OpenJob {
+    std::uint64_t id;
+    SourceRecipe recipe;
+  };
+  struct AnalysisJob {
+    std::shared_ptr<const Source> source;
+    AnalysisRequest request;
+  };
+
+  void work(const std::stop_token& quit);
+  OpenResult run(const OpenJob& job) const;
+  std::optional<AnalysisResult> run(const AnalysisJob& job, const std::stop_token& stop);
+  std::shared_ptr<const convbasis::HeadAnalysis<float>> compute(const AnalysisJob& job, const std::stop_token& stop);
+  void report(std::string_view stage, double fraction);
+
+  std::function<void()> wake_;
+
+  // Touched by the worker only: the last success, whose exact part can be used again.
+  std::optional<AnalysisResult> last_;
+  std::uint64_t next_id_ = 1;
+
+  mutable std::mutex mutex_;  // guards all that follows
+  std::condition_variable_any work_arrived_;
+  std::optional<OpenJob> waiting_open_;
+  std::optional<AnalysisJob> waiting_analysis_;
+  std::optional<OpenResult> opened_;
+  std::optional<AnalysisResult> analysed_;
+  std::stop_source running_{std::nostopstate};
+  Progress progress_;
+
+  std::jthread thread_;  // last: it starts when everything else exists, and stops first
+};
+
+}  // namespace convscope

@@ -1,0 +1,50 @@
+/// \file
+/// What is open in the window: the activations of some files, or a planted input.
+#pragma once
+
+#include "data/activations.h"
+#include "data/planted.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace convscope {
+
+using convbasis::Index;
+
+/// How a source comes to be: from files that are opened together, or planted.
+using SourceRecipe = std::variant<std::vector<std::filesystem::path>, convbasis::PlantedOptions>;
+
+/// Heads that can be analysed, under one roof. Immutable; share it between threads freely.
+class Source {
+ public:
+  /// Reads the headers of the files, or makes the planted input (O(n d)). Throws what convbasis::Activations::open and
+  /// convbasis::make_planted throw.
+  Source(std::uint64_t id, const SourceRecipe& recipe);
+
+  std::uint64_t id() const { return id_; }  ///< never used twice in one session
+  const std::string& name() const { return name_; }
+  const std::string& model() const { return model_; }                          ///< empty when the file does not say
+  const std::vector<convbasis::LayerInfo>& layers() const { return layers_; }  ///< never empty
+  const std::vector<std::string>& tokens() const { return tokens_; }           ///< empty when the file does not say
+  std::span<const Index> planted_starts() const;                               ///< empty unless planted
+  /// Throws InvalidArgument, listing what exists, when there is no such layer.
+  const convbasis::LayerInfo& layer(Index layer) const;
+  /// The first n tokens of a head. Throws InvalidArgument, FileError (NaN or Inf in the data, file gone).
+  convbasis::HeadTensors<float> load(Index layer, Index head, Index n) const;
+
+ private:
+  std::uint64_t id_;
+  std::variant<std::monostate, convbasis::Activations, convbasis::Planted<float>> data_;
+  std::string name_;
+  std::string model_;
+  std::vector<convbasis::LayerInfo> layers_;
+  std::vector<std::string> tokens_;
+};
+
+}  // namespace convscope
