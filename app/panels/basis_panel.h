@@ -1,0 +1,41 @@
+/// \file
+/// The panel of the recovered conv basis: lag vectors against the lag, starts and extents of the segments.
+#pragma once
+
+#include "state/lag_curve.h"
+#include "state/map_view.h"
+#include "state/session.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace convscope {
+
+class BasisPanel {
+ public:
+  /// `view.hovered` says which segment to highlight.
+  void draw(const Session& session, const MapView& view);
+
+ private:
+  struct Look {
+    bool differences = false;  ///< the paper's b_r instead of u_r
+    bool weights = true;       ///< exp of the scores instead of the scores
+    bool operator==(const Look&) const = default;
+  };
+
+  void refresh(const AnalysisResult& result);
+  void draw_choices();
+  void draw_curves(const AnalysisResult& result, Index highlighted, float width);
+  /// Returns the segment under the mouse, -1 for none.
+  static Index draw_table(const AnalysisResult& result, Index highlighted);
+
+  Look look_;
+  // The curves on screen and what they were made from.
+  std::vector<LagCurve> curves_;
+  Look curves_look_;
+  std::uint64_t curves_of_ = 0;
+  bool fit_ = false;  ///< the axes should fit the curves anew
+  Index hovered_in_table_ = -1;
+};
+
+}  // namespace convscope

@@ -1,0 +1,157 @@
+#include "panels/parameters_panel.h"
+
+#include "view/ticks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace convscope {
+
+namespace {
+
+struct RowText {
+  const char* id;
+  const char* symbol;
+  const char* name;
+  const char* format;
+  const char* help;
+};
+
+constexpr std::array<RowText, ParametersPanel::row_count> texts{{
+    {"##k", "k", "lag vectors", "%.0f",
+     "Most segments that Recover may find, 1 to n. Each has one lag vector u; more of them cost more time."},
+    {"##eps", "ε", "tolerance", "%.3g",
+     "How far a score may be from an exact conv basis. A column starts a new segment when its distance is at least δ − 2 T ε."},
+    {"##delta", "δ", "separation", "%.3g",
+     "How far apart the lag vectors of two segments are, in the 1-norm over T entries. The paper's guarantee needs ε ≤ δ / (5 "
+     "T)."},
+    {"##T", "T", "probe length", "%.0f",
+     "Entries of a column that one probe reads, from the diagonal down: T dot products of width d."},
+    {"##n", "n", "tokens", "%.0f", "Tokens from the start of the text. Exact attention costs n² (d + d_v) / 2 multiply-adds."},
+}};
+
+/// A dragged slider stops at numbers that can be read and typed again.
+double three_digits(double value) {
+  if (value == 0.0) return value;
+  const double unit = std::pow(10.0, std::floor(std::log10(std::abs(value))) - 2.0);
+  return std::round(value / unit) * unit;
+}
+
+double largest(Index n, Index limit) { return static_cast<double>(std::min(n, limit)); }
+
+}  // namespace
+
+void ParametersPanel::draw(Session& session) {
+  if (!session.source()) {
+    ui::empty_state("The parameters of the conv basis appear here with an open head.");
+    return;
+  }
+  AnalysisRequest request = session.wanted();
+  const AnalysisRequest before = request;
+  const auto whole = [](Index& target, double value) { target = static_cast<Index>(std::llround(std::clamp(value, 0.0, 1e15))); };
+  const Index tokens = session.source()->layer(request.layer).size;
+
+  name_width_ = 0.0F;
+  for (const RowText& row : texts) name_width_ = std::max(name_width_, ImGui::CalcTextSize(row.name).x);
+  auto k_value = static_cast<double>(request.k);
+  auto T_value = static_cast<double>(request.T);
+  auto n_value = static_cast<double>(request.n);
+  if (draw_row(k, k_value, {1.0, largest(request.n, 256), 1.0})) whole(request.k, k_value);
+  draw_row(eps, request.eps, {0.0, 1.0, 1e-5});
+  draw_row(delta, request.delta, {0.0, 100.0, 1e-2});
+  if (draw_row(T, T_value, {1.0, largest(request.n, 64), 0.0})) whole(request.T, T_value);
+  if (draw_row(n, n_value, {1.0, static_cast<double>(tokens), 0.0})) whole(request.n, n_value);
+  draw_search(request);
+  ImGui::Separator();
+  draw_threshold(request);
+
+  request = clamped(request, tokens);
+  if (request != before) session.want(request);
+}
+
+bool ParametersPanel::draw_row(Row row, double& value, const SliderScale& scale) {
+  const RowText& text = texts[row];
+  const float line_start = ImGui::GetCursorPosX();
+  const float symbol_width = ImGui::GetFontSize() * 1.25F;
+  const float number_width = ImGui::GetFontSize() * 4.2F;
+  const float slider_width =
+      ImGui::GetContentRegionAvail().x - symbol_width - name_width_ - number_width - 2.0F * ImGui::GetStyle().ItemSpacing.x;
+  ImGui::BeginGroup();
+  ImGui::AlignTextToFramePadding();
+  ui::bold(text.symbol);
+  ImGui::SameLine(line_start + symbol_width);
+  ImGui::AlignTextToFramePadding();
+  ui::dim(text.name);
+  ImGui::EndGroup();
+  ui::tooltip(text.help);
+  ImGui::SameLine(line_start + symbol_width + name_width_ + ImGui::GetStyle().ItemSpacing.x);
+  bool wants_entry = false;
+  bool changed = ui::slider(text.id, value, scale, slider_width, wants_entry);
+  if (changed) value = three_digits(value);
+  const ImVec2 low = ImGui::GetItemRectMin();
+  const ImVec2 high = ImGui::GetItemRectMax();
+  rectangles_[row] = ImVec4(low.x, low.y, high.x, high.y);
+  ui::tooltip(text.help);
+  if (wants_entry) typing_ = row;
+  ImGui::SameLine();
+  ImGui::SetNextItemWidth(number_width);
+  draw_number(row, value, changed);
+  return changed;
+}
+
+void ParametersPanel::draw_number(Row row, double& value, bool& changed) {
+  const RowText& text = texts[row];
+  if (typing_ == row) {
+    ImGui::SetKeyboardFocusHere();
+    typing_ = -1;
+  }
+  ImGui::PushFont(ui::mono_font());
+  ImGui::PushID(text.id);
+  double typed = value;
+  // On leaving the field, not at every key: the 1 of 128 is no wish.
+  ImGui::InputDouble("##number", &typed, 0.0, 0.0, text.format);
+  if (ImGui::IsItemDeactivatedAfterEdit() && typed != value) {
+    value = typed;
+    changed = true;
+  }
+  ImGui::PopID();
+  ImGui::PopFont();
+  ui::tooltip("Type an exact number; a double click on the slider comes here too.");
+}
+
+void ParametersPanel::draw_search(AnalysisRequest& request) const {
+  const float line_start = ImGui::GetCursorPosX();
+  ImGui::AlignTextToFramePadding();
+  ui::dim("search");
+  ImGui::SameLine(line_start + ImGui::GetFontSize() * 1.25F + name_width_ + ImGui::GetStyle().ItemSpacing.x);
+  using convbasis::Search;
+  if (ui::choice("binary", request.search == Search::binary)) request.search = Search::binary;
+  ui::tooltip("O(log n) probes for each start. Finds the first differing column only where the predicate is monotone.");
+  ImGui::SameLine();
+  if (ui::choice("scan", request.search == Search::scan)) request.search = Search::scan;
+  ui::tooltip("Looks at every column in turn: slower, and always the first differing one.");
+}
+
+void ParametersPanel::draw_threshold(const AnalysisRequest& request) {
+  const double threshold = request.options().threshold();
+  const double largest_eps = request.delta / (5.0 * static_cast<double>(request.T));
+  ui::dim("threshold  δ − 2 T ε");
+  const std::string value = short_number(threshold);
+  ImGui::PushFont(ui::mono_font());
+  ImGui::SameLine(ImGui::GetContentRegionMax().x - ImGui::CalcTextSize(value.c_str()).x);
+  ImGui::TextUnformatted(value.c_str());
+  ImGui::PopFont();
+  if (threshold <= 0.0) {
+    ui::wrapped(
+        "Threshold not above 0: every column counts as a change, so the starts are simply the first k columns. Raise δ, or lower "
+        "T or ε.",
+        ui::warning_colour());
+  } else if (request.eps > largest_eps) {
+    ui::wrapped(fmt::format("ε is above δ / (5 T) = {}: the paper's guarantee does not hold.", short_number(largest_eps)),
+                ui::warning_colour());
+  }
+}
+
+}  // namespace convscope

@@ -1,0 +1,33 @@
+/// \file
+/// The panel of Recover's parameters: k, eps, delta, T, n and the search.
+#pragma once
+
+#include "panels/ui.h"
+#include "state/session.h"
+
+#include <array>
+#include <cstdint>
+
+namespace convscope {
+
+class ParametersPanel {
+ public:
+  enum Row : std::uint8_t { k, eps, delta, T, n, row_count };
+
+  void draw(Session& session);
+  /// Where the slider of a row was last drawn, in screen pixels: lessons point at it, tests drag it.
+  ImVec4 slider_rectangle(Row row) const { return rectangles_[row]; }
+
+ private:
+  /// One line: name, slider, number. True when `value` changed.
+  bool draw_row(Row row, double& value, const SliderScale& scale);
+  void draw_number(Row row, double& value, bool& changed);
+  void draw_search(AnalysisRequest& request) const;
+  static void draw_threshold(const AnalysisRequest& request);
+
+  std::array<ImVec4, row_count> rectangles_{};
+  int typing_ = -1;       ///< the row whose number should get the keyboard
+  float name_width_ = 0;  ///< of the widest row name, in pixels
+};
+
+}  // namespace convscope

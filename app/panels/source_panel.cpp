@@ -1,0 +1,115 @@
+#include "panels/source_panel.h"
+
+#include "panels/head_grid.h"
+#include "panels/ui.h"
+#include "state/assets.h"
+
+#include <fmt/format.h>
+#include <misc/cpp/imgui_stdlib.h>
+
+#include <algorithm>
+
+namespace convscope {
+
+void SourcePanel::ask_for_files() {
+  if (FileDialog::available()) {
+    dialog_.open("Open query, key and value tensors");
+  } else {
+    typing_path_ = true;
+  }
+}
+
+void SourcePanel::poll(Session& session) {
+  auto chosen = dialog_.poll();
+  if (!chosen.empty()) session.open(std::move(chosen));
+}
+
+void SourcePanel::draw(Session& session) {
+  draw_description(session);
+  draw_buttons(session);
+  if (typing_path_) draw_path_entry(session);
+  if (session.source()) {
+    ImGui::Spacing();
+    ui::dim("Heads by error, where measured");
+    ui::tooltip("Relative output error with the parameters below: bright is 0, dark is 1 or more, grey was not opened yet.");
+    const float planted_line =
+        ImGui::GetFrameHeightWithSpacing() * (ImGui::GetStateStorage()->GetBool(ImGui::GetID("##planted")) ? 7.0F : 1.0F);
+    draw_head_grid(session, std::max(ImGui::GetContentRegionAvail().y - planted_line, ImGui::GetFontSize() * 4.0F));
+  } else {
+    ImGui::Spacing();
+    ui::wrapped("Drop q/k/v files (safetensors, npy) here, or open the example.");
+  }
+  draw_planted_form(session);
+}
+
+void SourcePanel::draw_description(const Session& session) {
+  const auto& source = session.source();
+  if (!source) {
+    ui::dim("Nothing is open.");
+    return;
+  }
+  ui::fitted(source->name(), ImGui::GetColorU32(ImGuiCol_TextLink));
+  if (!source->model().empty() && source->model() != source->name()) ui::fitted(source->model());
+  const auto& layer = source->layer(session.wanted().layer);
+  const auto count = [](Index number, const char* what) { return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s"); };
+  ImGui::PushStyleColor(ImGuiCol_Text, ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled));
+  ui::wrapped(fmt::format("{} · {} · {} · d {} · {}", count(static_cast<Index>(source->layers().size()), "layer"),
+                          count(layer.heads, "head"), count(layer.kv_heads, "kv head"), layer.width, count(layer.size, "token")));
+  ImGui::PopStyleColor();
+  if (!layer.reason.empty()) ui::tooltip(layer.reason);
+}
+
+void SourcePanel::draw_buttons(Session& session) {
+  if (ImGui::Button("Open…")) ask_for_files();
+  ui::tooltip("Safetensors or npy files with query, key and value; several at once. Files can be dropped on the window, too.");
+  ImGui::SameLine();
+  if (ImGui::Button("Example")) session.open_example();
+  ui::tooltip("Heads of SmolLM2-135M, shipped with the program.");
+}
+
+void SourcePanel::draw_path_entry(Session& session) {
+  if (ImGui::IsWindowAppearing() || path_.empty()) ImGui::SetKeyboardFocusHere();
+  ImGui::SetNextItemWidth(-FLT_MIN);
+  const bool entered =
+      ImGui::InputTextWithHint("##path", "path of a file, then Enter", &path_, ImGuiInputTextFlags_EnterReturnsTrue);
+  if (entered && !path_.empty()) {
+    session.open({path_});
+    typing_path_ = false;
+    path_.clear();
+  }
+}
+
+void SourcePanel::draw_head_grid(Session& session, float height) {
+  AnalysisRequest request = session.wanted();
+  const auto asked =
+      convscope::draw_head_grid(session.source()->layers(), {request.layer, request.head}, session.head_errors(), height);
+  if (!asked) return;
+  std::tie(request.layer, request.head) = *asked;
+  session.want(request);
+}
+
+void SourcePanel::draw_planted_form(Session& session) {
+  const bool unfolded = ImGui::CollapsingHeader("Planted input");
+  ImGui::GetStateStorage()->SetBool(ImGui::GetID("##planted"), unfolded);
+  ui::tooltip(
+      "An input whose conv basis is known: rotary scores that are exactly Toeplitz in each of k segments, with noise on top.");
+  if (!unfolded) return;
+  const auto number = [](const char* name, Index& value, const char* help) {
+    ImS64 entered = value;
+    if (ImGui::InputScalar(name, ImGuiDataType_S64, &entered)) value = entered;
+    ui::tooltip(help);
+  };
+  ImGui::PushItemWidth(ImGui::GetContentRegionAvail().x * 0.55F);
+  number("k segments", planted_.k, "Segments, at least 1.");
+  number("n tokens", planted_.n, "Tokens. Time and memory grow with n times d.");
+  number("d width", planted_.d, "Width of query and key, even.");
+  ImGui::InputDouble("noise", &planted_.noise, 0.0, 0.0, "%.3g");
+  ui::tooltip("No score is moved by more than this; Recover needs it to be at most δ / (5 T).");
+  Index seed = static_cast<Index>(planted_.seed);
+  number("seed", seed, "The same seed gives the same input everywhere.");
+  planted_.seed = static_cast<std::uint64_t>(seed);
+  ImGui::PopItemWidth();
+  if (ImGui::Button("Make")) session.plant(planted_);
+}
+
+}  // namespace convscope

@@ -1,0 +1,34 @@
+/// \file
+/// The panel of what is open: file, heads to choose from, planted inputs.
+#pragma once
+
+#include "panels/file_dialog.h"
+#include "state/session.h"
+
+#include <string>
+
+namespace convscope {
+
+class SourcePanel {
+ public:
+  void draw(Session& session);
+  /// Asks the user for files; where the system has no dialog, the panel asks for a path.
+  void ask_for_files();
+  /// Opens what a file dialog returned. Once a frame, also while the panel is hidden.
+  void poll(Session& session);
+  bool waits_for_dialog() const { return dialog_.is_open(); }
+
+ private:
+  static void draw_description(const Session& session);
+  void draw_buttons(Session& session);
+  void draw_path_entry(Session& session);
+  static void draw_head_grid(Session& session, float height);
+  void draw_planted_form(Session& session);
+
+  FileDialog dialog_;
+  bool typing_path_ = false;
+  std::string path_;
+  convbasis::PlantedOptions planted_;
+};
+
+}  // namespace convscope

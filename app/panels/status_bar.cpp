@@ -1,0 +1,115 @@
+#include "panels/status_bar.h"
+
+#include "panels/ui.h"
+#include "state/text.h"
+#include "view/ticks.h"
+
+#include <fmt/format.h>
+#include <imgui_internal.h>
+
+#include <string>
+
+namespace convscope {
+
+namespace {
+
+std::string quoted_token(const Source& source, Index position) {
+  const auto& tokens = source.tokens();
+  if (static_cast<std::size_t>(position) >= tokens.size()) return "";
+  return fmt::format("\"{}\"", token_text(tokens[static_cast<std::size_t>(position)], 16));
+}
+
+/// What is under the cursor. Every number has a width of its own, so that nothing jumps while the mouse moves.
+void draw_cell(const AnalysisResult& result, const MapView& view) {
+  const auto cell = view.shown();
+  if (!cell) {
+    ui::dim("Point at a map to read its numbers; a click pins a cell.");
+    return;
+  }
+  std::string text = fmt::format("({:>5}, {:>5})", cell->row, cell->column);
+  const std::string query = quoted_token(*result.source, cell->row);
+  if (!query.empty()) text += fmt::format("  {:>14} ← {:<14}", query, quoted_token(*result.source, cell->column));
+  if (view.cell) {
+    const bool scores = view.quantity == convbasis::MapQuantity::score;
+    const double exact = scores ? view.cell->exact_score : view.cell->exact_probability;
+    const double approximate = scores ? view.cell->approximate_score : view.cell->approximate_probability;
+    text += fmt::format("   exact {:<9} approx {:<9} diff {:<9}", short_number(exact), short_number(approximate),
+                        short_number(exact - approximate));
+  }
+  ui::number(text);
+}
+
+void right_align(float width) {
+  ImGui::SameLine(std::max(ImGui::GetCursorPosX(), ImGui::GetWindowWidth() - width - ImGui::GetStyle().WindowPadding.x));
+}
+
+void draw_path(const AnalysisResult& result) {
+  const auto& analysis = *result.analysis;
+  const std::string text = fmt::format("{} · {} rescued rows · exact {} · recover {} · apply {}", analysis.apply.path,
+                                       analysis.apply.rescued_rows, seconds_text(analysis.seconds.exact),
+                                       seconds_text(analysis.seconds.recover), seconds_text(analysis.seconds.apply));
+  ImGui::PushFont(ui::mono_font());
+  right_align(ImGui::CalcTextSize(text.c_str()).x);
+  ui::dim(text);
+  ImGui::PopFont();
+  ui::tooltip(
+      "How the approximation was computed; rows whose float32 rounding was too large were recomputed in double; times on this "
+      "machine.");
+}
+
+void draw_progress(Session& session, const Progress& progress) {
+  const float bar = ImGui::GetFontSize() * 14.0F;
+  const float cancel = ImGui::CalcTextSize("Cancel").x + 2.0F * ImGui::GetStyle().FramePadding.x;
+  right_align(bar + cancel + ImGui::GetStyle().ItemSpacing.x);
+  const std::string stage = progress.stage.empty() ? "opening" : progress.stage;
+  ImGui::ProgressBar(static_cast<float>(progress.fraction), {bar, ImGui::GetTextLineHeight()}, stage.c_str());
+  ImGui::SameLine();
+  if (ImGui::SmallButton("Cancel")) session.cancel();
+}
+
+void draw_message(Session& session, const std::string& text, const ImVec4& colour) {
+  const float line = ImGui::GetFrameHeightWithSpacing();
+  const float button = ImGui::CalcTextSize("Dismiss").x + 2.0F * ImGui::GetStyle().FramePadding.x;
+  const float room = ImGui::GetMainViewport()->Size.x - button - 4.0F * ImGui::GetStyle().WindowPadding.x;
+  const float height = ImGui::CalcTextSize(text.c_str(), nullptr, false, room).y + line - ImGui::GetTextLineHeight();
+  if (ImGui::BeginViewportSideBar("##message", ImGui::GetMainViewport(), ImGuiDir_Down, height,
+                                  ImGuiWindowFlags_NoSavedSettings)) {
+    ImGui::PushTextWrapPos(ImGui::GetCursorPosX() + room);
+    ImGui::PushStyleColor(ImGuiCol_Text, colour);
+    ImGui::TextUnformatted(text.c_str());
+    ImGui::PopStyleColor();
+    ImGui::PopTextWrapPos();
+    right_align(button);
+    if (ImGui::SmallButton("Dismiss")) session.dismiss();
+  }
+  ImGui::End();
+}
+
+}  // namespace
+
+void draw_status_bar(Session& session, const MapView& view) {
+  const Progress progress = session.progress();
+  const AnalysisResult& result = session.result();
+  constexpr ImGuiWindowFlags flags = ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoSavedSettings;
+  if (ImGui::BeginViewportSideBar("##status", ImGui::GetMainViewport(), ImGuiDir_Down, ImGui::GetFrameHeightWithSpacing(),
+                                  flags)) {
+    if (result.analysis) {
+      draw_cell(result, view);
+    } else {
+      ui::dim("Nothing has been analysed yet.");
+    }
+    if (progress.busy) {
+      draw_progress(session, progress);
+    } else if (result.analysis) {
+      draw_path(result);
+    }
+  }
+  ImGui::End();
+  if (session.failure()) {
+    draw_message(session, session.failure()->text, ui::error_colour());
+  } else if (!session.notice().empty()) {
+    draw_message(session, session.notice(), ImGui::GetStyleColorVec4(ImGuiCol_Text));
+  }
+}
+
+}  // namespace convscope
