@@ -1,0 +1,302 @@
+#include "window/app.h"
+
+#include "attention/exact_attention.h"
+#include "gl/objects.h"
+#include "panels/status_bar.h"
+#include "panels/ui.h"
+#include "window/layout.h"
+#include "window/theme.h"
+
+#include <fmt/format.h>
+#include <imgui_impl_glfw.h>
+#include <imgui_impl_opengl3.h>
+#include <imgui_internal.h>
+#include <implot.h>
+#include <implot_internal.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace convscope {
+
+namespace {
+
+// Popups and layouts settle one or two frames after the event that caused them.
+constexpr int frames_after_event = 3;
+constexpr int most_broken_frames = 10;
+
+App& app_of(GLFWwindow* window) { return *static_cast<App*>(glfwGetWindowUserPointer(window)); }
+
+std::string title_text(const Session& session) {
+  if (!session.source()) return "";
+  const AnalysisRequest& wanted = session.wanted();
+  return fmt::format("{}  ·  layer {}  head {}  ·  n {}", session.source()->name(), wanted.layer, wanted.head, wanted.n);
+}
+
+}  // namespace
+
+App::App(const AppOptions& options)
+    : platform_("Convscope", options.width, options.height, options.visible),
+      visible_(options.visible),
+      width_(options.width),
+      height_(options.height),
+      settings_file_(options.settings_file),
+      session_([this] { wake(); }),
+      maps_([this] { wake(); }) {
+  listen();
+  platform_.start_imgui();
+  load_fonts();
+  make_actions();
+  load_look(options.window);
+  const HeadChoice choice{options.window.layer, options.window.head};
+  if (options.window.files.empty()) {
+    session_.open_example(choice);
+  } else {
+    session_.open(options.window.files, choice);
+  }
+}
+
+App::~App() { save_look(); }
+
+void App::draw_soon(GLFWwindow* window) { app_of(window).frames_due_ = frames_after_event; }
+
+void App::listen() {
+  GLFWwindow* window = platform_.window();
+  glfwSetWindowUserPointer(window, this);
+  // Dear ImGui's own callbacks are set later and call these.
+  glfwSetCursorPosCallback(window, [](GLFWwindow* w, double, double) { draw_soon(w); });
+  glfwSetCursorEnterCallback(window, [](GLFWwindow* w, int) { draw_soon(w); });
+  glfwSetMouseButtonCallback(window, [](GLFWwindow* w, int, int, int) { draw_soon(w); });
+  glfwSetScrollCallback(window, [](GLFWwindow* w, double, double) { draw_soon(w); });
+  glfwSetKeyCallback(window, [](GLFWwindow* w, int, int, int, int) { draw_soon(w); });
+  glfwSetCharCallback(window, [](GLFWwindow* w, unsigned) { draw_soon(w); });
+  glfwSetWindowFocusCallback(window, [](GLFWwindow* w, int) { draw_soon(w); });
+  glfwSetWindowRefreshCallback(window, [](GLFWwindow* w) { draw_soon(w); });
+  glfwSetFramebufferSizeCallback(window, [](GLFWwindow* w, int, int) { draw_soon(w); });
+  glfwSetWindowCloseCallback(window, [](GLFWwindow* w) { draw_soon(w); });
+  glfwSetWindowContentScaleCallback(window, [](GLFWwindow* w, float, float) {
+    app_of(w).look_changed_ = true;
+    draw_soon(w);
+  });
+  glfwSetDropCallback(window, [](GLFWwindow* w, int count, const char** paths) {
+    app_of(w).session_.open(std::vector<std::filesystem::path>(paths, paths + count));
+    draw_soon(w);
+  });
+}
+
+void App::load_look(const WindowOptions& wishes) {
+  LoadedSettings loaded = load_settings(settings_file_);
+  settings_ = std::move(loaded.settings);
+  if (!loaded.warning.empty()) session_.note(std::move(loaded.warning));
+  if (wishes.ui_scale) settings_.ui_scale = std::clamp(*wishes.ui_scale, least_ui_scale, largest_ui_scale);
+  if (wishes.theme) settings_.dark = *wishes.theme == Theme::dark;
+  if (!settings_.layout.empty()) ImGui::LoadIniSettingsFromMemory(settings_.layout.data(), settings_.layout.size());
+}
+
+void App::make_actions() {
+  constexpr auto ctrl = [](ImGuiKey key) { return ImGuiMod_Ctrl | key; };
+  const auto scaled = [this](double factor) { return [this, factor] { set_ui_scale(settings_.ui_scale * factor); }; };
+  actions_ = {
+      {"File", "Open…", ctrl(ImGuiKey_O), [this] { source_.ask_for_files(); }},
+      {"File", "Open example", ctrl(ImGuiKey_E), [this] { session_.open_example(); }},
+      {"File", ""},
+      {"File", "Quit", ctrl(ImGuiKey_Q), [this] { glfwSetWindowShouldClose(platform_.window(), GLFW_TRUE); }},
+      {"View", "Whole map", ctrl(ImGuiKey_F), [this] { view_.fit(); }},
+      {"View", ""},
+      {"View", "Dark", 0, [this] { set_theme(Theme::dark); }, [this] { return settings_.dark; }},
+      {"View", "Light", 0, [this] { set_theme(Theme::light); }, [this] { return !settings_.dark; }},
+      {"View", ""},
+      {"View", "Larger", ctrl(ImGuiKey_Equal), scaled(1.1)},
+      {"View", "Smaller", ctrl(ImGuiKey_Minus), scaled(1.0 / 1.1)},
+      {"View", "Usual size", ctrl(ImGuiKey_0), [this] { set_ui_scale(1.0); }},
+      {"View", ""},
+      {"View", "Reset layout", 0, [this] { layout_wanted_ = true; }},
+      {"Help", "About", ImGuiKey_F1, [this] { about_wanted_ = true; }},
+  };
+}
+
+void App::wake() {
+  woken_ = true;
+  glfwPostEmptyEvent();
+}
+
+bool App::settled() const { return !session_.busy() && !session_.awaits_poll() && maps_.settled(); }
+
+bool App::animated() const { return session_.busy() || source_.waits_for_dialog(); }
+
+bool App::step(double seconds) {
+  // A progress bar moves and a text cursor blinks without events.
+  const double pulse = animated() ? 0.05 : 0.25;
+  const bool pulses = animated() || ImGui::GetIO().WantTextInput;
+  if (frames_due_ > 0 || woken_) {
+    glfwPollEvents();
+  } else {
+    glfwWaitEventsTimeout(pulses ? std::min(seconds, pulse) : seconds);
+    if (pulses && frames_due_ == 0) frames_due_ = 1;
+  }
+  if (woken_.exchange(false)) frames_due_ = frames_after_event;
+  if (frames_due_ == 0) return false;
+  frame();
+  return true;
+}
+
+void App::frame() {
+  render(0);
+  glfwSwapBuffers(platform_.window());
+}
+
+Picture App::grab() {
+  gl::Canvas canvas;
+  const ImVec2 size = ImGui::GetIO().DisplaySize;
+  canvas.resize(static_cast<int>(size.x), static_cast<int>(size.y));
+  render(canvas.framebuffer());
+  glBindFramebuffer(GL_READ_FRAMEBUFFER, canvas.framebuffer());
+  Picture picture = read_framebuffer(canvas.width(), canvas.height());
+  glBindFramebuffer(GL_FRAMEBUFFER, 0);
+  return picture;
+}
+
+void App::render(GLuint framebuffer) {
+  frames_due_ = std::max(frames_due_ - 1, 0);
+  ++frames_drawn_;
+  session_.poll();
+  source_.poll(session_);
+  if (look_changed_) {
+    look_changed_ = false;
+    apply_theme(settings_.dark ? Theme::dark : Theme::light, settings_.ui_scale, visible_ ? platform_.display_scale() : 1.0);
+  }
+  ImGui_ImplOpenGL3_NewFrame();
+  ImGui_ImplGlfw_NewFrame();
+  ImGuiIO& io = ImGui::GetIO();
+  if (!visible_) {
+    // No window manager has a say in how large a picture is.
+    io.DisplaySize = ImVec2(static_cast<float>(width_), static_cast<float>(height_));
+    io.DisplayFramebufferScale = ImVec2(1.0F, 1.0F);
+  }
+  ImGui::NewFrame();
+  ImGuiErrorRecoveryState before_draw;
+  ImGui::ErrorRecoveryStoreState(&before_draw);
+  try {
+    draw();
+    broken_frames_ = 0;
+  } catch (const std::exception& error) {
+    ImPlot::ResetCtxForNextPlot(ImPlot::GetCurrentContext());
+    ImGui::ErrorRecoveryTryToRecoverState(&before_draw);
+    report_broken_frame(error.what());
+  }
+  ImGui::Render();
+  glBindFramebuffer(GL_FRAMEBUFFER, framebuffer);
+  glViewport(0, 0, static_cast<int>(io.DisplaySize.x * io.DisplayFramebufferScale.x),
+             static_cast<int>(io.DisplaySize.y * io.DisplayFramebufferScale.y));
+  const ImVec4& background = ImGui::GetStyleColorVec4(ImGuiCol_DockingEmptyBg);
+  glClearColor(background.x, background.y, background.z, 1.0F);
+  glClear(GL_COLOR_BUFFER_BIT);
+  ImGui_ImplOpenGL3_RenderDrawData(ImGui::GetDrawData());
+  if (std::exchange(io.WantSaveIniSettings, false)) save_look();
+}
+
+void App::report_broken_frame(const char* problem) {
+  session_.fail({Failure::Kind::other, fmt::format("The window could not be drawn: {}", problem)});
+  // Every frame failing alike will not heal; an error at the end is better than a window that shows nothing.
+  if (++broken_frames_ >= most_broken_frames) throw std::runtime_error(problem);
+}
+
+void App::draw() {
+  draw_menu_bar();
+  run_shortcuts(actions_);
+  draw_status_bar(session_, view_);
+  const ImGuiID dock = ImGui::GetID("dock");
+  if (layout_wanted_ || !ImGui::DockBuilderGetNode(dock)) {
+    layout_wanted_ = false;
+    build_default_layout(dock, ImGui::GetMainViewport()->WorkSize);
+  }
+  ImGui::DockSpaceOverViewport(dock);
+  draw_panels();
+  draw_about();
+}
+
+void App::draw_menu_bar() {
+  if (!ImGui::BeginMainMenuBar()) return;
+  draw_menus(actions_);
+  const std::string title = title_text(session_);
+  const float width = ImGui::CalcTextSize(title.c_str()).x;
+  ImGui::SameLine(std::max(ImGui::GetCursorPosX(), ImGui::GetWindowWidth() - width - ImGui::GetStyle().WindowPadding.x));
+  ui::dim(title);
+  ImGui::EndMainMenuBar();
+}
+
+void App::draw_panels() {
+  const auto panel = [](const char* name, const auto& contents) {
+    if (ImGui::Begin(name)) contents();
+    ImGui::End();
+  };
+  panel(source_window, [&] { source_.draw(session_); });
+  panel(parameters_window, [&] { parameters_.draw(session_); });
+  const AnalysisResult& result = session_.result();
+  MapsInput input;
+  input.analysis = result.analysis;
+  input.exact_id = result.exact_id;
+  input.approximation_id = result.approximation_id;
+  input.stale = session_.stale();
+  if (result.source) input.tokens = result.source->tokens();
+  input.dark = settings_.dark;
+  maps_.draw(input, view_);
+  panel(basis_window, [&] { basis_.draw(session_, view_); });
+  panel(errors_window, [&] { errors_.draw(session_, view_); });
+}
+
+void App::draw_about() {
+  constexpr const char* name = "About Convscope";
+  if (about_wanted_) ImGui::OpenPopup(name);
+  about_wanted_ = false;
+  const ImVec2 centre = ImGui::GetMainViewport()->GetCenter();
+  ImGui::SetNextWindowPos(centre, ImGuiCond_Appearing, ImVec2(0.5F, 0.5F));
+  if (!ImGui::BeginPopupModal(name, nullptr, ImGuiWindowFlags_AlwaysAutoResize)) return;
+  ui::bold("Convscope " CONVSCOPE_VERSION);
+  ImGui::TextUnformatted("A desktop microscope for the structure of attention.");
+  ImGui::Separator();
+  const std::array<std::pair<const char*, std::string>, 5> facts{{{"renderer", renderer_name()},
+                                                                  {"kernels", convbasis::kernel_instruction_set()},
+                                                                  {"Dear ImGui", ImGui::GetVersion()},
+                                                                  {"ImPlot", IMPLOT_VERSION},
+                                                                  {"GLFW", glfwGetVersionString()}}};
+  if (ImGui::BeginTable("facts", 2, ImGuiTableFlags_SizingFixedFit)) {
+    for (const auto& [what, value] : facts) {
+      ImGui::TableNextColumn();
+      ui::dim(what);
+      ImGui::TableNextColumn();
+      ui::number(value);
+    }
+    ImGui::EndTable();
+  }
+  if (ImGui::Button("Close") || ImGui::IsKeyPressed(ImGuiKey_Escape)) ImGui::CloseCurrentPopup();
+  ImGui::EndPopup();
+}
+
+void App::set_ui_scale(double scale) {
+  settings_.ui_scale = std::clamp(scale, least_ui_scale, largest_ui_scale);
+  look_changed_ = true;
+  ImGui::MarkIniSettingsDirty();
+}
+
+void App::set_theme(Theme theme) {
+  settings_.dark = theme == Theme::dark;
+  look_changed_ = true;
+  ImGui::MarkIniSettingsDirty();
+}
+
+void App::save_look() {
+  if (settings_file_.empty()) return;
+  std::size_t size = 0;
+  const char* layout = ImGui::SaveIniSettingsToMemory(&size);
+  settings_.layout.assign(layout, size);
+  try {
+    save_settings(settings_file_, settings_);
+  } catch (const convbasis::Error& error) {
+    session_.note(error.what());
+    settings_file_.clear();  // said once
+  }
+}
+
+}  // namespace convscope

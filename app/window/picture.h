@@ -1,0 +1,28 @@
+/// \file
+/// A picture in memory, and as a PNG file.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+namespace convscope {
+
+/// 8-bit RGB, top row first, no padding.
+struct Picture {
+  int width = 0;
+  int height = 0;
+  std::vector<std::uint8_t> rgb;
+
+  const std::uint8_t* pixel(int x, int y) const {
+    return rgb.data() + 3 * (static_cast<std::size_t>(y) * static_cast<std::size_t>(width) + static_cast<std::size_t>(x));
+  }
+};
+
+/// Reads the whole colour of the framebuffer object that is bound for reading; width x height pixels of it.
+Picture read_framebuffer(int width, int height);
+
+/// Writes the file in one step. Throws convbasis::FileError; the target is then untouched.
+void write_png(const std::filesystem::path& path, const Picture& picture);
+
+}  // namespace convscope

@@ -1,0 +1,97 @@
+#include "window/platform.h"
+
+#include "gl/gl.h"
+
+#include <imgui.h>
+#include <imgui_impl_glfw.h>
+#include <imgui_impl_opengl3.h>
+#include <implot.h>
+
+namespace convscope {
+
+namespace {
+
+std::string glfw_problem() {
+  const char* text = nullptr;
+  glfwGetError(&text);
+  return text ? text : "unknown reason";
+}
+
+}  // namespace
+
+Platform::Platform(const std::string& title, int width, int height, bool visible) {
+  glfwInitHint(GLFW_PLATFORM, GLFW_ANY_PLATFORM);
+  try {
+    open(title, width, height, visible);
+  } catch (const NoDisplay&) {
+    if (visible) throw;
+    // GLFW's platform without a display draws through EGL, where there is one.
+    glfwInitHint(GLFW_PLATFORM, GLFW_PLATFORM_NULL);
+    open(title, width, height, visible);
+  }
+}
+
+void Platform::open(const std::string& title, int width, int height, bool visible) {
+  if (glfwInit() == GLFW_FALSE) throw NoDisplay(glfw_problem());
+  const bool off_screen = glfwGetPlatform() == GLFW_PLATFORM_NULL;
+  glfwWindowHint(GLFW_CONTEXT_VERSION_MAJOR, 3);
+  glfwWindowHint(GLFW_CONTEXT_VERSION_MINOR, 3);
+  glfwWindowHint(GLFW_OPENGL_PROFILE, GLFW_OPENGL_CORE_PROFILE);
+  glfwWindowHint(GLFW_OPENGL_FORWARD_COMPAT, GLFW_TRUE);
+  glfwWindowHint(GLFW_CONTEXT_CREATION_API, off_screen ? GLFW_EGL_CONTEXT_API : GLFW_NATIVE_CONTEXT_API);
+  glfwWindowHint(GLFW_SCALE_TO_MONITOR, visible ? GLFW_TRUE : GLFW_FALSE);
+  glfwWindowHint(GLFW_VISIBLE, visible ? GLFW_TRUE : GLFW_FALSE);
+  window_ = glfwCreateWindow(width, height, title.c_str(), nullptr, nullptr);
+  try {
+    if (!window_) throw NoDisplay(glfw_problem());
+    glfwMakeContextCurrent(window_);
+    glfwSwapInterval(visible ? 1 : 0);
+    gl::load(glfwGetProcAddress);
+  } catch (const std::runtime_error& error) {
+    // The destructor of an object that was never finished does not run.
+    glfwTerminate();
+    window_ = nullptr;
+    throw NoDisplay(error.what());
+  }
+}
+
+Platform::~Platform() {
+  if (imgui_started_) {
+    ImGui_ImplOpenGL3_Shutdown();
+    ImGui_ImplGlfw_Shutdown();
+    ImPlot::DestroyContext();
+    ImGui::DestroyContext();
+  }
+  glfwDestroyWindow(window_);
+  glfwTerminate();
+}
+
+double Platform::display_scale() const {
+  float x = 1.0F;
+  float y = 1.0F;
+  glfwGetWindowContentScale(window_, &x, &y);
+  return x > 0.0F ? x : 1.0;
+}
+
+void Platform::start_imgui() {
+  ImGui::CreateContext();
+  ImPlot::CreateContext();
+  ImGuiIO& io = ImGui::GetIO();
+  io.ConfigFlags |= ImGuiConfigFlags_DockingEnable;
+  io.ConfigWindowsMoveFromTitleBarOnly = true;
+  // Dear ImGui would truncate the file in place; the window saves it itself.
+  io.IniFilename = nullptr;
+  ImGui_ImplGlfw_InitForOpenGL(window_, true);
+  ImGui_ImplOpenGL3_Init("#version 330 core");
+  imgui_started_ = true;
+}
+
+std::string renderer_name() {
+  const auto text = [](GLenum name) {
+    const auto* value = reinterpret_cast<const char*>(glGetString(name));
+    return std::string(value ? value : "?");
+  };
+  return text(GL_RENDERER) + ", OpenGL " + text(GL_VERSION);
+}
+
+}  // namespace convscope
