@@ -220,7 +220,8 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code if isinstance(error, ExportError) else 1
     for ingredient in sorted(caught.beyond_qkv):
         print(f"export_activations: warning: this model's attention also uses {ingredient}, which the file does not hold", file=sys.stderr)
-    print(f"{options.out}: {len(ids)} tokens, layers {format_layers(caught.wanted or caught.seen)}, {options.out.stat().st_size / 1e6:.3g} MB")
+    megabytes = options.out.stat().st_size / 1e6
+    print(f"{options.out}: {len(ids)} tokens, layers {format_layers(caught.wanted or caught.seen)}, {megabytes:.3g} MB")
     return 0
 
 

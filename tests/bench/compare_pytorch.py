@@ -91,7 +91,8 @@ def main() -> int:
 
     print(f"PyTorch {torch.__version__}, float32, causal, one head, d = {options.d}, {options.threads} threads of {os.cpu_count()}, "
           f"{options.pairs} pairs")
-    print("GF/s counts 2 n^2 d operations: the causal half of both products. Ratio: PyTorch's time / ours, of each pair; above 1 we are faster.")
+    print("GF/s counts 2 n^2 d operations: the causal half of both products.")
+    print("Ratio: PyTorch's time / ours, of each pair; above 1 we are faster.")
     print(f"{'n':>7} {'ours s':>10} {'PyTorch s':>10} {'ours GF/s':>10} {'PyTorch GF/s':>13} {'ratio':>7} {'lowest':>7} {'highest':>8}")
     for n in (int(part) for part in options.n.split(",")):
         with EngineRunner(options.program, n, options.d, options.threads) as ours:
