@@ -14,8 +14,9 @@ namespace convbasis {
 struct ApplyOptions {
   /// Block of the partitioned convolution, a power of two; 0 lets the cost model choose.
   Index block = 0;
-  /// A row whose estimated rounding error passes this, relative to the root mean square of V, is recomputed directly in
-  /// double ("rescued"). Unset: 1e-6 for float, 1e-12 for double. 0 rescues every row, infinity none.
+  /// A row whose estimated rounding error passes this, relative to the median root mean square of the output's rows, is
+  /// recomputed directly in double ("rescued"). Unset: 1e-5 for float, 1e-13 for double. 0 rescues every row; with
+  /// infinity only rows whose sum underflows.
   std::optional<double> row_tolerance = std::nullopt;
 };
 

@@ -1,0 +1,107 @@
+#include "basis/direct_product.h"
+
+#include "attention/kernels.h"
+#include "core/fft.h"
+#include "core/threads.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace convbasis {
+namespace {
+
+constexpr Index tile_rows = 64;
+constexpr Index tile_columns = 256;
+
+Index round_up(Index value, Index step) { return (value + step - 1) / step * step; }
+
+}  // namespace
+
+template <Real T>
+DirectProduct<T>::DirectProduct(const ConvBasis<T>& weights, std::span<const Index> segments) {
+  for (const Index r : segments) {
+    for (Index j = weights.start(r); j < weights.end(r); ++j) columns_.push_back({j, r});
+  }
+}
+
+/// Weights of `rows` rows from `row` on and of columns_[first ...), row-major with row length tile_columns.
+template <Real T>
+void DirectProduct<T>::fill_tile(const ConvBasis<T>& weights, Index row, Index rows, std::size_t first, std::size_t count,
+                                 T* tile) const {
+  for (std::size_t x = 0; x < count; ++x) {
+    const auto [column, segment] = columns_[first + x];
+    const T* lags = weights.lag_vector(segment).data();
+    for (Index a = 0; a < rows; ++a) {
+      const Index lag = row + a - column;
+      tile[a * tile_columns + static_cast<Index>(x)] = lag >= 0 ? lags[lag] : T{0};
+    }
+  }
+}
+
+template <Real T>
+void DirectProduct<T>::add(const ConvBasis<T>& weights, MatrixView<T> value, MutableMatrixView<T> output,
+                           const RunContext& context) const {
+  if (columns_.empty()) return;
+  const Index width = kernels::panel_width<T>();
+  const Index padded = round_up(value.cols(), width);
+  Matrix<T> gathered(columns(), value.cols());
+  for (Index x = 0; x < columns(); ++x) gathered.row(x) = value.row(columns_[static_cast<std::size_t>(x)].column);
+  AlignedVector<T> packed(static_cast<std::size_t>(columns() * padded));
+  kernels::pack_columns<T>(view(gathered), packed.data());
+  const Index blocks = round_up(value.rows(), tile_rows) / tile_rows;
+  // The last rows have the most columns: dearest first.
+  parallel_for(context, blocks, [&](Index item, int) {
+    const Index row = (blocks - 1 - item) * tile_rows;
+    const Index rows_here = std::min(tile_rows, value.rows() - row);
+    Matrix<T> tile(tile_rows, tile_columns);
+    Matrix<T> sum = Matrix<T>::Zero(rows_here, padded);
+    for (Index first = 0; first < columns() && columns_[static_cast<std::size_t>(first)].column < row + rows_here;
+         first += tile_columns) {
+      const Index count = std::min(tile_columns, columns() - first);
+      fill_tile(weights, row, rows_here, static_cast<std::size_t>(first), static_cast<std::size_t>(count), tile.data());
+      kernels::multiply<T>(rows_here, count, padded / width, tile.data(), tile_columns, packed.data() + first * width,
+                           columns() * width, sum.data(), padded, true);
+    }
+    output.middleRows(row, rows_here) += sum.leftCols(value.cols());
+  });
+}
+
+template <Real T>
+void DirectProduct<T>::apply_transpose(const ConvBasis<T>& weights, MatrixView<T> value, MutableMatrixView<T> output,
+                                       const RunContext& context) const {
+  const Index blocks = round_up(columns(), tile_columns) / tile_columns;
+  parallel_for(context, blocks, [&](Index item, int) {
+    const auto first = static_cast<std::size_t>(item * tile_columns);
+    const std::size_t count = std::min(static_cast<std::size_t>(tile_columns), columns_.size() - first);
+    Matrix<T> tile(tile_rows, tile_columns);
+    Matrix<T> sum = Matrix<T>::Zero(static_cast<Index>(count), value.cols());
+    for (Index row = columns_[first].column / tile_rows * tile_rows; row < value.rows(); row += tile_rows) {
+      context.check();
+      const Index rows_here = std::min(tile_rows, value.rows() - row);
+      fill_tile(weights, row, rows_here, first, count, tile.data());
+      sum.noalias() += tile.topLeftCorner(rows_here, static_cast<Index>(count)).transpose() * value.middleRows(row, rows_here);
+    }
+    for (std::size_t x = 0; x < count; ++x) output.row(columns_[first + x].column) = sum.row(static_cast<Index>(x));
+  });
+}
+
+template <Real T>
+void apply_row(const ConvWeights<T>& weights, MatrixView<T> value, Index row, std::span<double> result) {
+  Eigen::Map<Eigen::RowVectorXd> sum(result.data(), static_cast<Index>(result.size()));
+  sum.setZero();
+  const double log_sum = weights.log_row_sum(row);
+  for (Index r = 0; r < weights.scores.count() && weights.scores.start(r) <= row; ++r) {
+    const auto lags = weights.scores.lag_vector(r);
+    for (Index j = weights.scores.start(r); j < std::min(weights.scores.end(r), row + 1); ++j) {
+      const double weight = std::exp(static_cast<double>(lags[static_cast<std::size_t>(row - j)]) - log_sum);
+      sum += weight * value.row(j).template cast<double>();
+    }
+  }
+}
+
+template class DirectProduct<float>;
+template class DirectProduct<double>;
+template void apply_row(const ConvWeights<float>&, MatrixView<float>, Index, std::span<double>);
+template void apply_row(const ConvWeights<double>&, MatrixView<double>, Index, std::span<double>);
+
+}  // namespace convbasis

@@ -1,0 +1,40 @@
+/// \file
+/// The part of apply that needs no FFT: short segments as small dense products, and single rows in double. Internal.
+#pragma once
+
+#include "basis/conv_weights.h"
+#include "core/run_context.h"
+
+#include <span>
+#include <vector>
+
+namespace convbasis {
+
+/// The columns of some segments of `weights`, multiplied directly: 2 multiply-adds for each causal entry and column of V.
+template <Real T>
+class DirectProduct {
+ public:
+  DirectProduct(const ConvBasis<T>& weights, std::span<const Index> segments);
+
+  /// Number of columns of A that go this way.
+  Index columns() const { return static_cast<Index>(columns_.size()); }
+  /// output += A value over these columns.
+  void add(const ConvBasis<T>& weights, MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context) const;
+  /// output[j] = (A^T value)[j] for these columns j; other rows are left alone.
+  void apply_transpose(const ConvBasis<T>& weights, MatrixView<T> value, MutableMatrixView<T> output,
+                       const RunContext& context) const;
+
+ private:
+  struct Column {
+    Index column, segment;
+  };
+  void fill_tile(const ConvBasis<T>& weights, Index row, Index rows, std::size_t first, std::size_t count, T* tile) const;
+
+  std::vector<Column> columns_;  // ascending
+};
+
+/// row -> sum_j P~_ij value_j in double from the scores themselves, with a shift of the row's own. Cost O(i (d + 1)).
+template <Real T>
+void apply_row(const ConvWeights<T>& weights, MatrixView<T> value, Index row, std::span<double> result);
+
+}  // namespace convbasis

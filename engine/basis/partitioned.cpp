@@ -1,0 +1,258 @@
+#include "basis/partitioned.h"
+
+#include "core/threads.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <numeric>
+#include <utility>
+
+namespace convbasis {
+namespace {
+
+/// First lag spectrum of each segment (by segment number), and the number of all in `total`.
+std::vector<Index> first_spectra(const ApplyLayout& layout, Index& total) {
+  std::vector<Index> first;
+  total = 0;
+  Index last_segment = -1;
+  for (const Piece& piece : layout.pieces) {
+    if (piece.segment == last_segment) continue;
+    last_segment = piece.segment;
+    first.resize(static_cast<std::size_t>(piece.segment) + 1);
+    first.back() = total;
+    total += layout.blocks() - piece.block;  // the segment's first piece has the most rows below it
+  }
+  return first;
+}
+
+Index spectra_of(const ApplyLayout& layout) {
+  Index total = 0;
+  first_spectra(layout, total);
+  return total;
+}
+
+}  // namespace
+
+template <Real T>
+PartitionedProduct<T>::PartitionedProduct(const ConvBasis<T>& weights, const ApplyLayout& layout, const RunContext& context)
+    : layout_(layout),
+      fft_(2 * layout.block),
+      consecutive_(static_cast<std::size_t>(layout.blocks())),
+      lags_(fft_.bins(), spectra_of(layout), 1),
+      lag_sizes_(static_cast<std::size_t>(spectra_of(layout))) {
+  std::iota(consecutive_.begin(), consecutive_.end(), Index{0});
+  Index total = 0;
+  const std::vector<Index> first = first_spectra(layout_, total);
+  for (const Piece& piece : layout_.pieces) {
+    lag_index_.push_back(first[static_cast<std::size_t>(piece.segment)] - piece.block);
+  }
+  transform_lags(weights, context);
+}
+
+/// Lag block t of a segment: the circulant whose first column holds lags t B ... t B + B - 1, then t B - B + 1 ... t B - 1 from
+/// behind; it maps a zero-padded block of V to its share of the output t blocks below.
+template <Real T>
+void PartitionedProduct<T>::transform_lags(const ConvBasis<T>& weights, const RunContext& context) {
+  std::vector<Index> segments;
+  for (const Piece& piece : layout_.pieces) {
+    if (segments.empty() || segments.back() != piece.segment) segments.push_back(piece.segment);
+  }
+  Index total = 0;
+  const std::vector<Index> first = first_spectra(layout_, total);
+  const Index B = layout_.block;
+  parallel_for(context, static_cast<Index>(segments.size()), [&](Index item, int) {
+    const Index r = segments[static_cast<std::size_t>(item)];
+    const auto lags = weights.lag_vector(r);
+    const Index count = static_cast<Index>(lags.size());
+    const Index lag_blocks = layout_.blocks() - weights.start(r) / B;
+    AlignedVector<T> window(static_cast<std::size_t>(2 * B));
+    AlignedVector<std::complex<T>> spectrum(static_cast<std::size_t>(fft_.bins()));
+    for (Index t = 0; t < lag_blocks; ++t) {
+      context.check();
+      std::fill(window.begin(), window.end(), T{0});
+      LagSize size;
+      for (Index lag = std::max<Index>(0, t * B - B + 1); lag < std::min(count, t * B + B); ++lag) {
+        const Index position = lag - t * B;
+        const T value = lags[static_cast<std::size_t>(lag)];
+        window[static_cast<std::size_t>(position < 0 ? position + 2 * B : position)] = value;
+        size.sum += static_cast<double>(value);
+        size.sum_of_squares += static_cast<double>(value) * static_cast<double>(value);
+      }
+      fft_.forward(window, spectrum);
+      const Index index = first[static_cast<std::size_t>(r)] + t;
+      lags_.store(index, 0, spectrum);
+      lag_sizes_[static_cast<std::size_t>(index)] = size;
+    }
+  });
+}
+
+/// Buffers of one thread for a group of channels: the group's columns, channel by channel, and the banks.
+template <Real T>
+struct PartitionedProduct<T>::Channels {
+  Channels(const ApplyLayout& layout, Index bins, Index columns, Index inputs, Index outputs)
+      : in(columns, layout.size),
+        out(columns, layout.size),
+        block(static_cast<std::size_t>(2 * layout.block)),
+        spectrum(static_cast<std::size_t>(bins)),
+        x(bins, inputs, spectrum_channels),
+        sum(bins, outputs, spectrum_channels) {}
+  Matrix<T> in;
+  Matrix<T> out;
+  AlignedVector<T> block;
+  AlignedVector<std::complex<T>> spectrum;
+  SpectrumBank<T> x;
+  SpectrumBank<T> sum;
+};
+
+namespace {
+
+std::vector<RowRange> ranges_of_pieces(const ApplyLayout& layout) {
+  std::vector<RowRange> ranges;
+  for (const Piece& piece : layout.pieces) ranges.push_back({piece.block, piece.first, piece.last});
+  return ranges;
+}
+
+std::vector<RowRange> ranges_of_blocks(const ApplyLayout& layout) {
+  std::vector<RowRange> ranges;
+  for (Index p = 0; p < layout.blocks(); ++p) {
+    ranges.push_back({p, p * layout.block, std::min(layout.size, (p + 1) * layout.block)});
+  }
+  return ranges;
+}
+
+/// Channels that one thread takes at a time: up to 16, a cache line of floats in each row of V, fewer when that leaves threads
+/// idle.
+Index group_size(Index columns, int threads) {
+  const Index share = (columns + threads - 1) / threads;
+  return std::clamp((share + spectrum_channels - 1) / spectrum_channels * spectrum_channels, spectrum_channels, Index{16});
+}
+
+}  // namespace
+
+template <Real T>
+void PartitionedProduct<T>::run(MatrixView<T> value, MutableMatrixView<T> output, bool transpose,
+                                const RunContext& context) const {
+  const std::vector<RowRange> pieces = ranges_of_pieces(layout_);
+  const std::vector<RowRange> blocks = ranges_of_blocks(layout_);
+  const std::vector<RowRange>& inputs = transpose ? blocks : pieces;
+  const std::vector<RowRange>& outputs = transpose ? pieces : blocks;
+  const Index columns = value.cols();
+  const Index group = group_size(columns, thread_count(context));
+  const Index groups = (columns + group - 1) / group;
+  std::vector<std::unique_ptr<Channels>> workers(static_cast<std::size_t>(thread_count(context)));
+  const auto work = [&](Index item, int worker) {
+    auto& own = workers[static_cast<std::size_t>(worker)];
+    if (!own) {
+      own = std::make_unique<Channels>(layout_, fft_.bins(), group, static_cast<Index>(inputs.size()),
+                                       static_cast<Index>(outputs.size()));
+    }
+    const Index first = item * group;
+    const Index count = std::min(group, columns - first);
+    own->in.topRows(count) = value.middleCols(first, count).transpose();
+    own->in.bottomRows(group - count).setZero();
+    own->out.setZero();
+    for (Index channel = 0; channel < count; channel += spectrum_channels) {
+      context.check();
+      to_frequency(inputs, channel, *own);
+      context.check();
+      accumulate(own->x, own->sum, transpose);
+      context.check();
+      from_frequency(outputs, channel, *own);
+    }
+    output.middleCols(first, count) = own->out.topRows(count).transpose();
+  };
+  parallel_for(context, groups, work);
+}
+
+template <Real T>
+void PartitionedProduct<T>::to_frequency(std::span<const RowRange> ranges, Index channel, Channels& own) const {
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    const Index offset = ranges[i].block * layout_.block;
+    for (Index c = 0; c < spectrum_channels; ++c) {
+      const T* column = own.in.data() + (channel + c) * layout_.size;
+      std::fill(own.block.begin(), own.block.end(), T{0});
+      std::copy(column + ranges[i].first, column + ranges[i].last, own.block.data() + (ranges[i].first - offset));
+      fft_.forward(own.block, own.spectrum);
+      own.x.store(static_cast<Index>(i), c, own.spectrum);
+    }
+  }
+}
+
+template <Real T>
+void PartitionedProduct<T>::from_frequency(std::span<const RowRange> ranges, Index channel, Channels& own) const {
+  const T norm = T{1} / static_cast<T>(2 * layout_.block);
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    const Index offset = ranges[i].block * layout_.block;
+    for (Index c = 0; c < spectrum_channels; ++c) {
+      own.sum.load(static_cast<Index>(i), c, own.spectrum);
+      fft_.inverse(own.spectrum, own.block);
+      T* column = own.out.data() + (channel + c) * layout_.size;
+      for (Index row = ranges[i].first; row < ranges[i].last; ++row) {
+        column[row] = norm * own.block[static_cast<std::size_t>(row - offset)];
+      }
+    }
+  }
+}
+
+template <Real T>
+void PartitionedProduct<T>::accumulate(const SpectrumBank<T>& x, SpectrumBank<T>& sum, bool transpose) const {
+  const auto piece_count = static_cast<Index>(layout_.pieces.size());
+  for (Index c = 0; c < x.chunks(); ++c) {
+    if (transpose) {
+      for (Index i = 0; i < piece_count; ++i) {
+        const Index q = layout_.pieces[static_cast<std::size_t>(i)].block;
+        accumulate_products<T>(layout_.blocks() - q, consecutive_.data(), lag_index_[static_cast<std::size_t>(i)] + q,
+                               lags_.chunk(c), x.chunk(c) + q * x.stride(), true, sum.chunk(c) + i * sum.stride());
+      }
+      continue;
+    }
+    Index reached = 0;  // pieces in blocks up to p: the causal ones
+    for (Index p = 0; p < layout_.blocks(); ++p) {
+      while (reached < piece_count && layout_.pieces[static_cast<std::size_t>(reached)].block <= p) ++reached;
+      accumulate_products<T>(reached, lag_index_.data(), p, lags_.chunk(c), x.chunk(c), false, sum.chunk(c) + p * sum.stride());
+    }
+  }
+}
+
+template <Real T>
+void PartitionedProduct<T>::apply(MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context) const {
+  run(value, output, false, context);
+}
+
+template <Real T>
+void PartitionedProduct<T>::apply_transpose(MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context) const {
+  run(value, output, true, context);
+}
+
+template <Real T>
+std::vector<double> PartitionedProduct<T>::error_estimate(MatrixView<T> value) const {
+  const auto columns = static_cast<double>(value.cols());
+  const double length = 2.0 * static_cast<double>(layout_.block);
+  std::vector<double> mean_square;  // of each piece: square of its mean, averaged over the columns of V
+  std::vector<double> rest;         // and the sum of squares of what remains
+  for (const Piece& piece : layout_.pieces) {
+    const auto part = rows(value, piece.first, piece.last - piece.first);
+    const auto mean = part.colwise().mean();
+    const double square = static_cast<double>(mean.squaredNorm()) / columns;
+    mean_square.push_back(square);
+    rest.push_back(std::max(0.0, static_cast<double>(part.squaredNorm()) / columns - square * static_cast<double>(part.rows())));
+  }
+  const double unit = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2.0 * std::sqrt(std::log2(length));
+  std::vector<double> estimate;
+  for (Index p = 0; p < layout_.blocks(); ++p) {
+    double sum = 0.0;
+    for (std::size_t i = 0; i < layout_.pieces.size() && layout_.pieces[i].block <= p; ++i) {
+      const LagSize& lags = lag_sizes_[static_cast<std::size_t>(lag_index_[i] + p)];
+      sum += lags.sum * lags.sum * mean_square[i] + lags.sum_of_squares * rest[i] / length;
+    }
+    estimate.push_back(unit * std::sqrt(sum));
+  }
+  return estimate;
+}
+
+template class PartitionedProduct<float>;
+template class PartitionedProduct<double>;
+
+}  // namespace convbasis
