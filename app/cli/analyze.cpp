@@ -77,7 +77,8 @@ void analyze(const AnalyzeOptions& options) {
 
 void add_input_options(CLI::App& verb, HeadInputOptions& input) {
   CLI::Option* files =
-      verb.add_option("FILE", input.files, "safetensors or npy files, read together (default: the built-in example)");
+      verb.add_option("FILE", input.files, "safetensors or npy files, read together (default: the built-in example)")
+          ->type_name("");
   verb.add_option("--planted", input.planted,
                   "Analyse an input with a known basis instead of files, such as k=4,n=1024,d=64,T=8,noise=0.001,seed=1")
       ->type_name("SPEC")
@@ -95,7 +96,9 @@ void add_input_options(CLI::App& verb, HeadInputOptions& input) {
 
 void add_recover_options(CLI::App& verb, AnalyzeOptions& options) {
   const RecoverOptions defaults;
-  verb.add_option("--method", options.method, "How the basis is found; this version has recover")->capture_default_str();
+  verb.add_option("--method", options.method, "How the basis is found; this version has recover")
+      ->type_name("NAME")
+      ->capture_default_str();
   verb.add_option("--k", options.k, fmt::format("Most segments to find, 1 to n (default: {}, or n if smaller)", defaults.k))
       ->type_name("K");
   verb.add_option("--T", options.T,
@@ -109,14 +112,14 @@ void add_recover_options(CLI::App& verb, AnalyzeOptions& options) {
       ->capture_default_str();
   verb.add_option("--search", options.search, "How the next start is looked for: binary (fast) or scan (always the first)")
       ->check(CLI::IsMember({"binary", "scan"}))
-      ->type_name("")
+      ->type_name("NAME")
       ->capture_default_str();
 }
 
 void add_work_options(CLI::App& verb, AnalyzeOptions& options) {
   verb.add_option("--precision", options.precision, "Working precision: f32 or f64")
       ->check(CLI::IsMember({"f32", "f64"}))
-      ->type_name("")
+      ->type_name("NAME")
       ->capture_default_str();
   verb.add_option("--threads", options.threads, "Worker threads; 0: all of the machine")
       ->check(CLI::NonNegativeNumber)

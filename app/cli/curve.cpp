@@ -106,7 +106,7 @@ void add_curve(CLI::App& program) {
   verb->add_option("--d", request.d, "Width of query, key and value, even")->type_name("D")->capture_default_str();
   verb->add_option("--precision", options->precision, "Working precision: f32 or f64")
       ->check(CLI::IsMember({"f32", "f64"}))
-      ->type_name("")
+      ->type_name("NAME")
       ->capture_default_str();
   verb->add_option("--threads", options->threads, "Worker threads; 0: all of the machine")
       ->check(CLI::NonNegativeNumber)

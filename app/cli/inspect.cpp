@@ -129,7 +129,7 @@ void print_as_text(const Inspection& inspection) {
 void add_inspect(CLI::App& program) {
   CLI::App* verb = program.add_subcommand("inspect", "List the tensors of files, and the attention heads found in them");
   auto options = std::make_shared<InspectOptions>();
-  verb->add_option("FILE", options->files, "safetensors or npy files, read together")->required();
+  verb->add_option("FILE", options->files, "safetensors or npy files, read together")->required()->type_name("");
   add_hint_options(*verb, options->hints);
   verb->add_flag("--json", options->json, "Print one JSON object");
   verb->callback([options] {

@@ -1,7 +1,5 @@
 #include "cli/long_work.h"
 
-#include "state/text.h"
-
 #include <fmt/format.h>
 
 #include <unistd.h>
@@ -39,7 +37,7 @@ void ProgressBar::show(std::string_view stage, double fraction) {
   last_draw_ = now;
   const double done = std::clamp(fraction, 0.0, 1.0);
   const double elapsed = std::chrono::duration<double>(now - stage_start_).count();
-  const std::string left = done > 0.0 && elapsed > 0.5 ? seconds_text(elapsed * (1.0 - done) / done) + " left" : "";
+  const std::string left = done > 0.0 && elapsed > 0.5 ? fmt::format("{:.0f} s left", elapsed * (1.0 - done) / done) : "";
   constexpr int width = 24;
   const int filled = static_cast<int>(std::lround(done * width));
   fmt::print(stderr, "\r\x1b[K{:<22} [{:#<{}}{:.<{}}] {:3.0f} %  {}", stage_, "", filled, "", width - filled, 100.0 * done, left);

@@ -11,13 +11,31 @@
 #include <CLI/Formatter.hpp>
 
 #include <cstdio>
+#include <memory>
 #include <new>
+#include <string>
 #include <string_view>
 
 namespace convscope {
 namespace {
 
 enum ExitCode : int { done = 0, work_failed = 1, bad_usage = 2, bad_input_file = 3 };
+
+/// Help without what only the parser needs to know of an option, such as which others it excludes.
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    std::string text;
+    if (!option->get_type_name().empty() && option->get_type_size() != 0) text += " " + plain_type(option->get_type_name());
+    if (!option->get_default_str().empty()) text += "=" + option->get_default_str();
+    if (option->get_required()) text += " (required)";
+    return text;
+  }
+
+ private:
+  /// The name we gave, without the checks that the parser appends to it: "NAME:{f32,f64}".
+  static std::string plain_type(const std::string& name) { return name.substr(0, name.find(':')); }
+};
 
 /// Always exactly one line, whatever file names and tensor names the message carries.
 int fail(ExitCode code, std::string_view message) {
@@ -28,6 +46,7 @@ int fail(ExitCode code, std::string_view message) {
 void add_verbs(CLI::App& program, int& exit_code) {
   program.name("convscope");
   program.set_version_flag("--version", "convscope " CONVSCOPE_VERSION);
+  program.formatter(std::make_shared<HelpFormatter>());
   program.require_subcommand(0, 1);
   program.footer("Exit codes: 0 done, 1 the work failed, 2 bad usage, 3 bad input file.");
   add_inspect(program);

@@ -8,8 +8,11 @@ namespace convscope {
 
 void add_window(CLI::App& program, int& exit_code) {
   auto options = std::make_shared<WindowOptions>();
-  CLI::Option* files = add_window_options(program, *options);
-  for (CLI::App* verb : program.get_subcommands({})) verb->excludes(files);
+  add_window_options(program, *options);
+  for (CLI::App* verb : program.get_subcommands({})) {
+    // "convscope --layer 3 analyze": an option of the window that a verb would silently ignore.
+    for (CLI::Option* option : program.get_options()) verb->excludes(option);
+  }
   program.callback([options, &program, &exit_code] {
     if (!program.get_subcommands().empty()) return;
     // Files that cannot be opened are told at the prompt, where they were named, and not in a window that then shows nothing.

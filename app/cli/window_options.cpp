@@ -6,7 +6,7 @@
 
 namespace convscope {
 
-CLI::Option* add_window_options(CLI::App& app, WindowOptions& options) {
+void add_window_options(CLI::App& app, WindowOptions& options) {
   app.add_option("--layer", options.layer, "Layer to begin with (default: the first in the files)")->type_name("L");
   app.add_option("--head", options.head, "Query head to begin with (default: 0)")->type_name("H");
   app.add_option("--ui-scale", options.ui_scale, "Size of all there is in the window, 0.5 to 4 (default: as saved, else 1)")
@@ -16,8 +16,9 @@ CLI::Option* add_window_options(CLI::App& app, WindowOptions& options) {
          "--theme", [&options](const std::string& name) { options.theme = name == "light" ? Theme::light : Theme::dark; },
          "dark or light (default: as saved, else dark)")
       ->check(CLI::IsMember({"dark", "light"}))
+      ->type_name("NAME");
+  app.add_option("FILE", options.files, "safetensors or npy files, opened together (default: the built-in example)")
       ->type_name("");
-  return app.add_option("FILE", options.files, "safetensors or npy files, opened together (default: the built-in example)");
 }
 
 }  // namespace convscope

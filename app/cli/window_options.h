@@ -8,7 +8,7 @@
 
 namespace convscope {
 
-/// Declares FILE..., --layer, --head, --ui-scale and --theme. Returns FILE.
-CLI::Option* add_window_options(CLI::App& app, WindowOptions& options);
+/// Declares FILE..., --layer, --head, --ui-scale and --theme.
+void add_window_options(CLI::App& app, WindowOptions& options);
 
 }  // namespace convscope

@@ -12,6 +12,7 @@
 namespace convscope::testing {
 namespace {
 
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using Words = std::vector<std::string>;
@@ -24,7 +25,7 @@ void expect_refused(const ProcessResult& result, int exit_code, const Words& wor
   EXPECT_EQ(result.out, "");
   EXPECT_THAT(result.err, StartsWith("convscope: "));
   EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
-  EXPECT_EQ(result.err.back(), '\n');
+  EXPECT_THAT(result.err, EndsWith("\n"));
   for (const std::string& word : words) EXPECT_THAT(result.err, HasSubstr(word));
 }
 
@@ -106,11 +107,13 @@ const std::vector<BadFile> bad_files = {
     {"unknown_dtype", with_dtype("F31"), {"layers.0.q", "F31"}},
     {"q_and_k_of_different_length", with_key_tokens(9), {"layers.0"}},
     {"heads_that_do_not_divide", with_heads(3, 2), {"3", "2"}},
-    {"nan", with_value(std::numeric_limits<float>::quiet_NaN()), {"layers.0.q", "NaN"}},
-    {"infinity", with_value(std::numeric_limits<float>::infinity()), {"layers.0.q", "Inf"}},
-    {"npy_with_objects", npy("{'descr': '|O', 'fortran_order': False, 'shape': (3,), }\n"), {"|O"}},
+    {"nan", with_value(std::numeric_limits<float>::quiet_NaN()), {"layers.0.q", "head 1, row 11, column 3", "nan"}},
+    {"infinity", with_value(std::numeric_limits<float>::infinity()), {"layers.0.q", "head 1, row 11, column 3", "inf"}},
+    {"npy_with_objects", npy("{'descr': '|O', 'fortran_order': False, 'shape': (3,), }\n"), {"objects"}},
     {"npy_truncated", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }\n"), {}},
 };
+
+void PrintTo(const BadFile& file, std::ostream* out) { *out << file.name; }
 
 class BadFileTest : public ::testing::TestWithParam<BadFile> {};
 
@@ -193,6 +196,8 @@ const std::vector<BadArguments> bad_arguments = {
     {"planted_and_file", {"--planted", "k=2"}, {"--planted", "FILE"}},
 };
 
+void PrintTo(const BadArguments& arguments, std::ostream* out) { *out << arguments.name; }
+
 class BadArgumentsTest : public ::testing::TestWithParam<BadArguments> {};
 
 TEST_P(BadArgumentsTest, AreRefused) {
@@ -211,9 +216,10 @@ TEST(BadArguments, OfOtherVerbs) {
   const TemporaryFolder folder;
   const std::vector<std::pair<Words, Words>> cases = {
       {{"inspect"}, {"FILE"}},
-      {{"analyze", "--planted", "k=4,n=10"}, {"d"}},
+      {{"analyze", "--planted", "k=4,n=10"}, {"k is 4", "3"}},
       {{"analyze", "--planted", "colour=4"}, {"colour"}},
       {{"analyze", "--planted", "k=4", "--n", "10"}, {"--planted", "--n"}},
+      {{"--layer", "3", "analyze"}, {"--layer"}},
       {{"curve", "--n", "0"}, {"n", "0"}},
       {{"curve", "--n", "64,many"}, {"n", "many"}},
       {{"curve", "--n", "64", "--k", "65"}, {"k", "65", "64"}},

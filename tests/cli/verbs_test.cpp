@@ -151,6 +151,7 @@ TEST(Inspect, ListsTensorsAndHeads) {
   const TemporaryFolder folder;
   Activations file;
   file.metadata = {{"scale", "0.75"}, {"model", "a small model"}, {"tokens", R"(["a","b","c"])"}};
+  file.n = 3;
   folder.write("model.safetensors", file.bytes());
   const json result = json_of({"inspect", "model.safetensors", "--json"}, folder.path());
   ASSERT_EQ(result["files"].size(), 1U);
@@ -159,14 +160,15 @@ TEST(Inspect, ListsTensorsAndHeads) {
   const json& query = result["files"][0]["tensors"][0];
   EXPECT_EQ(query["name"], "layers.0.q");
   EXPECT_EQ(query["dtype"], "f32");
-  EXPECT_EQ(query["shape"], (std::vector<Index>{2, 12, 4}));
-  EXPECT_EQ(query["bytes"], 2 * 12 * 4 * 4);
+  EXPECT_EQ(query["shape"], (std::vector<Index>{2, 3, 4}));
+  EXPECT_EQ(query["bytes"], 2 * 3 * 4 * 4);
   EXPECT_EQ(result["model"], "a small model");
   EXPECT_EQ(result["scale"], 0.75);
+  EXPECT_EQ(result["tokens"], 3);
   ASSERT_EQ(result["layers"].size(), 1U);
   EXPECT_EQ(result["layers"][0]["heads"], 2);
   EXPECT_EQ(result["layers"][0]["kv_heads"], 1);
-  EXPECT_EQ(result["layers"][0]["n"], 12);
+  EXPECT_EQ(result["layers"][0]["n"], 3);
   EXPECT_NE(result["layers"][0]["why"], "");
 }
 
