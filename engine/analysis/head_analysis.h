@@ -3,6 +3,7 @@
 /// and what the window shows.
 #pragma once
 
+#include "analysis/error_report.h"
 #include "attention/head.h"
 #include "basis/apply.h"
 #include "basis/recover.h"
@@ -15,17 +16,6 @@
 
 namespace convbasis {
 
-/// Difference between an approximate and an exact result. All errors are NaN-propagating.
-struct ErrorReport {
-  double relative_error = 0.0;          ///< ||Y~ - Y||_F / ||Y||_F
-  double max_abs_error = 0.0;           ///< max |Y~ - Y|
-  double mean_total_variation = 0.0;    ///< mean over rows of 1/2 sum_j |P~_ij - P_ij|
-  Index total_variation_rows = 0;       ///< rows that mean was taken over (all for n <= 4096, else evenly spaced ones)
-  std::vector<double> row_error;        ///< ||Y~_i - Y_i||_2 / rms row norm of Y, n entries
-  std::vector<double> row_total_variation;  ///< 1/2 sum_j |P~_ij - P_ij| of the rows looked at, total_variation_rows entries
-  std::vector<Index> row_total_variation_index;  ///< which rows those are
-};
-
 struct AnalysisSeconds {
   double exact = 0.0, recover = 0.0, apply = 0.0;
 };
@@ -34,10 +24,10 @@ struct AnalysisSeconds {
 template <Real T>
 struct HeadAnalysis {
   RecoverOptions options;
-  HeadTensors<T> head;                       ///< the n tokens that were analysed
-  Matrix<T> exact_output;                    ///< Y, n x d_v
-  std::vector<double> lse;                   ///< exact row log-sum-exps
-  Matrix<T> output;                          ///< Y~
+  HeadTensors<T> head;      ///< the n tokens that were analysed
+  Matrix<T> exact_output;   ///< Y, n x d_v
+  std::vector<double> lse;  ///< exact row log-sum-exps
+  Matrix<T> output;         ///< Y~
   Recovery<T> recovery;
   std::shared_ptr<const ConvWeights<T>> weights;
   ApplyReport apply;

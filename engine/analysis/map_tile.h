@@ -22,7 +22,7 @@ struct MapTileKey {
   MapKind kind = MapKind::exact;
   MapQuantity quantity = MapQuantity::probability;
   Pooling pooling = Pooling::mean;
-  int level = 0;         ///< a pixel stands for 2^level x 2^level cells
+  int level = 0;              ///< a pixel stands for 2^level x 2^level cells
   Index row = 0, column = 0;  ///< tile position in tiles of this level
   auto operator<=>(const MapTileKey&) const = default;
 };

@@ -6,8 +6,8 @@
 #include "core/types.h"
 
 #include <functional>
-#include <string_view>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace convbasis {
@@ -29,13 +29,13 @@ struct CurveRequest {
 struct CurvePoint {
   std::string method;  ///< exact, conv_full, conv_partitioned
   Index n = 0;
-  Index k = 0;         ///< 0 for exact, which has none
+  Index k = 0;  ///< 0 for exact, which has none
   Index d = 0;
   Precision precision = Precision::f32;
-  double seconds = 0.0;      ///< median
+  double seconds = 0.0;  ///< median
   double seconds_min = 0.0;
   double seconds_max = 0.0;
-  int repeats = 0;           ///< 0 when extrapolated
+  int repeats = 0;  ///< 0 when extrapolated
   bool extrapolated = false;
 };
 

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,17 +31,9 @@ void require_fitting(Index size, const MatrixView<T>& value, const MutableMatrix
                         "; both must have " + std::to_string(size) + " rows and the same number of columns, at least one");
 }
 
-/// The root mean square of each row, and their median.
 template <Real T>
-double median_row_size(MatrixView<T> matrix) {
-  std::vector<double> sizes(static_cast<std::size_t>(matrix.rows()));
-  for (Index i = 0; i < matrix.rows(); ++i) {
-    sizes[static_cast<std::size_t>(i)] =
-        std::sqrt(static_cast<double>(matrix.row(i).squaredNorm()) / static_cast<double>(matrix.cols()));
-  }
-  const auto middle = sizes.begin() + static_cast<std::ptrdiff_t>(sizes.size() / 2);
-  std::nth_element(sizes.begin(), middle, sizes.end());
-  return *middle;
+double row_size(MatrixView<T> matrix, Index row) {
+  return std::sqrt(static_cast<double>(matrix.row(row).squaredNorm()) / static_cast<double>(matrix.cols()));
 }
 
 }  // namespace
@@ -71,19 +65,65 @@ struct ConvAttentionPlan<T>::State {
     }
   }
 
-  /// Rows whose sum underflows, and rows whose estimated FFT error is too large beside the size of a typical output row. The
-  /// median is taken because rows that the FFT has spoilt must not raise the yardstick.
+  /// The FFT's error in row i of D^-1 A V, from its error in A V of each output block.
+  double row_noise(std::span<const double> block_noise, Index i) const {
+    if (block_noise.empty()) return 0.0;
+    return block_noise[static_cast<std::size_t>(i / layout.block)] / weights->row_sum[static_cast<std::size_t>(i)];
+  }
+
+  /// The size of a typical output row: the median over the rows that are sound on the scale of V, for a row that the FFT has
+  /// spoilt must not raise the yardstick. 0 when there are none.
+  double typical_row(MatrixView<T> value, MatrixView<T> output, std::span<const double> noise) const {
+    const double value_size = std::sqrt(static_cast<double>(value.squaredNorm()) / static_cast<double>(value.size()));
+    std::vector<double> sizes;
+    for (Index i = 0; i < output.rows(); ++i) {
+      if (!weights->underflows(i) && row_noise(noise, i) <= row_tolerance * value_size) sizes.push_back(row_size(output, i));
+    }
+    if (sizes.empty()) return 0.0;
+    const auto middle = sizes.begin() + static_cast<std::ptrdiff_t>(sizes.size() / 2);
+    std::nth_element(sizes.begin(), middle, sizes.end());
+    return *middle;
+  }
+
   std::vector<Index> rows_to_rescue(MatrixView<T> value, MatrixView<T> output) const {
-    std::vector<double> noise;
-    if (partitioned) noise = partitioned->error_estimate(value);
-    const double allowed = row_tolerance * median_row_size(output);
+    const std::vector<double> noise = partitioned ? partitioned->error_estimate(value) : std::vector<double>();
+    const double allowed = row_tolerance * typical_row(value, output, noise);
     std::vector<Index> found;
     for (Index i = 0; i < output.rows(); ++i) {
-      const double row_noise =
-          noise.empty() ? 0.0 : noise[static_cast<std::size_t>(i / layout.block)] / weights->row_sum[static_cast<std::size_t>(i)];
-      if (row_tolerance == 0.0 || weights->underflows(i) || !(row_noise <= allowed)) found.push_back(i);
+      if (row_tolerance == 0.0 || weights->underflows(i) || !(row_noise(noise, i) <= allowed)) found.push_back(i);
     }
     return found;
+  }
+
+  /// Rows that the transposed product leaves out of the FFT: there 1 / D_i multiplies the input, so that a small D_i would
+  /// drown the other rows of its block in rounding errors.
+  std::vector<Index> rows_to_transpose_singly() const {
+    const std::vector<double> noise = partitioned ? partitioned->unit_error_estimate() : std::vector<double>();
+    std::vector<Index> found;
+    for (Index i = 0; i < layout.size; ++i) {
+      if (weights->underflows(i) || !(row_noise(noise, i) <= row_tolerance)) found.push_back(i);
+    }
+    return found;
+  }
+
+  /// output += the transpose of the given rows of P~, applied to value. In double, O(rows * n * d).
+  void add_transposed_rows(std::span<const Index> chosen, MatrixView<T> value, MutableMatrixView<T> output,
+                           const RunContext& context) const {
+    if (chosen.empty()) return;
+    std::vector<double> log_sums;
+    for (const Index i : chosen) log_sums.push_back(weights->log_row_sum(i));
+    constexpr Index columns = 64;  // keys of one item
+    parallel_for(context, (layout.size + columns - 1) / columns, [&](Index item, int) {
+      for (Index j = item * columns; j < std::min(layout.size, (item + 1) * columns); ++j) {
+        Eigen::RowVectorXd sum = output.row(j).template cast<double>();
+        for (std::size_t x = 0; x < chosen.size(); ++x) {
+          if (chosen[x] < j) continue;
+          sum += std::exp(static_cast<double>(weights->scores.entry(chosen[x], j)) - log_sums[x]) *
+                 value.row(chosen[x]).template cast<double>();
+        }
+        output.row(j) = sum.template cast<T>();
+      }
+    });
   }
 };
 
@@ -136,9 +176,11 @@ void ConvAttentionPlan<T>::apply_transpose(MatrixView<T> value, MutableMatrixVie
   require_fitting<T>(size(), value, output);
   context.check();
   const ConvWeights<T>& weights = *state_->weights;
-  Matrix<T> scaled = value;  // D^-1 value; rows whose sum underflows are added one by one below
+  const std::vector<Index> singly = state_->rows_to_transpose_singly();
+  Matrix<T> scaled = value;  // D^-1 value, without the rows that are added singly
+  for (const Index i : singly) scaled.row(i).setZero();
   for (Index i = 0; i < size(); ++i) {
-    scaled.row(i) *= weights.underflows(i) ? T{0} : static_cast<T>(1.0 / weights.row_sum[static_cast<std::size_t>(i)]);
+    if (!weights.underflows(i)) scaled.row(i) *= static_cast<T>(1.0 / weights.row_sum[static_cast<std::size_t>(i)]);
   }
   if (state_->partitioned) {
     state_->partitioned->apply_transpose(view(scaled), output, context);
@@ -146,14 +188,7 @@ void ConvAttentionPlan<T>::apply_transpose(MatrixView<T> value, MutableMatrixVie
     output.setZero();
   }
   state_->direct.apply_transpose(weights.weights, view(scaled), output, context);
-  for (Index i = 0; i < size(); ++i) {
-    if (!weights.underflows(i)) continue;
-    context.check();
-    const double log_sum = weights.log_row_sum(i);
-    for (Index j = 0; j <= i; ++j) {
-      output.row(j) += static_cast<T>(std::exp(static_cast<double>(weights.scores.entry(i, j)) - log_sum)) * value.row(i);
-    }
-  }
+  state_->add_transposed_rows(singly, value, output, context);
 }
 
 template class ConvAttentionPlan<float>;

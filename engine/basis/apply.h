@@ -12,11 +12,11 @@
 namespace convbasis {
 
 struct ApplyOptions {
-  /// Block of the partitioned convolution, a power of two; 0 lets the cost model choose.
+  /// Block of the partitioned convolution, a power of two of at least 2; 0 lets the cost model choose.
   Index block = 0;
-  /// A row whose estimated rounding error passes this, relative to the median root mean square of the output's rows, is
-  /// recomputed directly in double ("rescued"). Unset: 1e-5 for float, 1e-13 for double. 0 rescues every row; with
-  /// infinity only rows whose sum underflows.
+  /// A row whose estimated rounding error passes this, relative to the root mean square of a typical (median) output row, is
+  /// recomputed directly in double ("rescued"). Unset: 1e-5 for float (the estimate is some five times the error found), 1e-13
+  /// for double. 0 rescues every row; with infinity only rows whose sum underflows.
   std::optional<double> row_tolerance = std::nullopt;
 };
 
@@ -45,7 +45,8 @@ class ConvAttentionPlan {
   Index size() const;
   /// output = P~ value; both n x d_v. Cost O((n/B) d_v (FFT(2B) + n B / 2B)) + rescued rows. Throws InvalidArgument, Cancelled.
   ApplyReport apply(MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context = {}) const;
-  /// output = P~^T value, the adjoint: <P~ x, y> = <x, P~^T y> to rounding. Same cost; rows are not rescued.
+  /// output = P~^T value, the adjoint: <P~ x, y> = <x, P~^T y> to rounding. Same cost; rows with a
+  /// row sum too small for the FFT are added one by one.
   void apply_transpose(MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context = {}) const;
 
  private:

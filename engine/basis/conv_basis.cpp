@@ -11,6 +11,7 @@ namespace convbasis {
 template <Real T>
 ConvBasis<T>::ConvBasis(Index size, std::vector<Index> starts, std::vector<std::vector<T>> lag_vectors)
     : size_(size), starts_(std::move(starts)), lag_vectors_(std::move(lag_vectors)) {
+  if (size_ < 0) throw InvalidArgument("conv basis has size " + std::to_string(size_) + "; it must be 0 or larger");
   if (starts_.size() != lag_vectors_.size()) {
     throw InvalidArgument("conv basis has " + std::to_string(starts_.size()) + " starts and " +
                           std::to_string(lag_vectors_.size()) + " lag vectors; it needs one lag vector for each start");

@@ -229,23 +229,33 @@ void PartitionedProduct<T>::apply_transpose(MatrixView<T> value, MutableMatrixVi
 template <Real T>
 std::vector<double> PartitionedProduct<T>::error_estimate(MatrixView<T> value) const {
   const auto columns = static_cast<double>(value.cols());
-  const double length = 2.0 * static_cast<double>(layout_.block);
-  std::vector<double> mean_square;  // of each piece: square of its mean, averaged over the columns of V
-  std::vector<double> rest;         // and the sum of squares of what remains
+  std::vector<PieceSize> sizes;
   for (const Piece& piece : layout_.pieces) {
     const auto part = rows(value, piece.first, piece.last - piece.first);
-    const auto mean = part.colwise().mean();
-    const double square = static_cast<double>(mean.squaredNorm()) / columns;
-    mean_square.push_back(square);
-    rest.push_back(std::max(0.0, static_cast<double>(part.squaredNorm()) / columns - square * static_cast<double>(part.rows())));
+    const double mean_square = static_cast<double>(part.colwise().mean().squaredNorm()) / columns;
+    const double square = static_cast<double>(part.squaredNorm()) / columns;
+    sizes.push_back({mean_square, std::max(0.0, square - mean_square * static_cast<double>(part.rows()))});
   }
+  return error_estimate(sizes);
+}
+
+template <Real T>
+std::vector<double> PartitionedProduct<T>::unit_error_estimate() const {
+  std::vector<PieceSize> sizes;
+  for (const Piece& piece : layout_.pieces) sizes.push_back({0.0, static_cast<double>(piece.last - piece.first)});
+  return error_estimate(sizes);
+}
+
+template <Real T>
+std::vector<double> PartitionedProduct<T>::error_estimate(std::span<const PieceSize> sizes) const {
+  const double length = 2.0 * static_cast<double>(layout_.block);
   const double unit = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2.0 * std::sqrt(std::log2(length));
   std::vector<double> estimate;
   for (Index p = 0; p < layout_.blocks(); ++p) {
     double sum = 0.0;
-    for (std::size_t i = 0; i < layout_.pieces.size() && layout_.pieces[i].block <= p; ++i) {
+    for (std::size_t i = 0; i < sizes.size() && layout_.pieces[i].block <= p; ++i) {
       const LagSize& lags = lag_sizes_[static_cast<std::size_t>(lag_index_[i] + p)];
-      sum += lags.sum * lags.sum * mean_square[i] + lags.sum_of_squares * rest[i] / length;
+      sum += lags.sum * lags.sum * sizes[i].mean_square + lags.sum_of_squares * sizes[i].rest / length;
     }
     estimate.push_back(unit * std::sqrt(sum));
   }

@@ -34,9 +34,15 @@ class PartitionedProduct {
   /// relative to the size of its product, eps sqrt(log2 2B) of it; a piece's product is that of the lag block with the mean of
   /// the piece (coherent: 1-norm of the lags) and with the rest of it (incoherent: 2-norms), and pieces add in quadrature.
   std::vector<double> error_estimate(MatrixView<T> value) const;
+  /// The same for a value whose entries are random with mean 0 and variance 1.
+  std::vector<double> unit_error_estimate() const;
 
  private:
   struct Channels;
+  struct PieceSize {
+    double mean_square, rest;  // of a piece of V: square of its mean, and sum of squares of what remains; mean over columns
+  };
+  std::vector<double> error_estimate(std::span<const PieceSize> sizes) const;
   void transform_lags(const ConvBasis<T>& weights, const RunContext& context);
   void to_frequency(std::span<const RowRange> ranges, Index channel, Channels& own) const;
   void from_frequency(std::span<const RowRange> ranges, Index channel, Channels& own) const;

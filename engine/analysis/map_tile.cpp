@@ -1,0 +1,137 @@
+#include "analysis/map_tile.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace convbasis {
+namespace {
+
+constexpr float masked = std::numeric_limits<float>::quiet_NaN();
+
+/// Cells that one pixel of a level spans in each direction.
+Index cells_per_pixel(int level) { return Index{1} << level; }
+
+/// Values of the cells [row, row + cells.rows()) x [column, ...), in place, as the key asks. Entries above the diagonal are
+/// unspecified.
+template <Real T>
+void read_cells(const HeadAnalysis<T>& analysis, const MapTileKey& key, Index row, Index column, Matrix<T>& cells,
+                Matrix<T>& scratch) {
+  const HeadView<T> head = analysis.head.view();
+  const ConvWeights<T>& weights = *analysis.weights;
+  const auto exact = [&](Matrix<T>& target) {
+    if (key.quantity == MapQuantity::score) {
+      score_tile<T>(head, row, column, mutable_view(target));
+    } else {
+      probability_tile<T>(head, analysis.lse, row, column, mutable_view(target));
+    }
+  };
+  const auto approximate = [&](Matrix<T>& target) {
+    if (key.quantity == MapQuantity::score) {
+      weights.scores.tile(row, column, mutable_view(target));
+    } else {
+      weights.probability_tile(row, column, mutable_view(target));
+    }
+  };
+  if (key.kind == MapKind::approximation) {
+    approximate(cells);
+    return;
+  }
+  exact(cells);
+  if (key.kind == MapKind::residual) {
+    scratch.resize(cells.rows(), cells.cols());
+    approximate(scratch);
+    cells -= scratch;
+  }
+}
+
+/// The pixels of one tile while cells are poured into them.
+class Pool {
+ public:
+  Pool(Pooling pooling, Index span) : pooling_(pooling), span_(span) {}
+
+  /// One causal cell at (row, column), counted in cells from the tile's corner.
+  void add(Index row, Index column, float value) {
+    const auto pixel = static_cast<std::size_t>(row / span_ * map_tile_size + column / span_);
+    if (pooling_ == Pooling::mean) {
+      values_[pixel] += value;
+    } else if (counts_[pixel] == 0 || std::abs(value) > std::abs(values_[pixel])) {
+      values_[pixel] = value;
+    }
+    ++counts_[pixel];
+  }
+
+  MapTile finish() {
+    for (std::size_t i = 0; i < values_.size(); ++i) {
+      if (counts_[i] == 0) {
+        values_[i] = masked;
+      } else if (pooling_ == Pooling::mean) {
+        values_[i] /= static_cast<float>(counts_[i]);
+      }
+    }
+    return std::move(values_);
+  }
+
+ private:
+  Pooling pooling_;
+  Index span_;
+  MapTile values_ = MapTile(static_cast<std::size_t>(map_tile_size * map_tile_size), 0.0F);
+  std::vector<std::int32_t> counts_ = std::vector<std::int32_t>(static_cast<std::size_t>(map_tile_size * map_tile_size), 0);
+};
+
+}  // namespace
+
+int coarsest_level(Index n) {
+  int level = 0;
+  while (map_tile_size * cells_per_pixel(level) < n) ++level;
+  return level;
+}
+
+bool is_empty(const MapTileKey& key, Index n) {
+  const Index span = map_tile_size * cells_per_pixel(key.level);
+  const bool outside = key.row < 0 || key.column < 0 || key.row * span >= n || key.column * span >= n;
+  return outside || key.column > key.row;
+}
+
+template <Real T>
+MapTile compute_map_tile(const HeadAnalysis<T>& analysis, const MapTileKey& key, const RunContext& context) {
+  const Index n = analysis.head.query.rows();
+  if (is_empty(key, n)) return MapTile(static_cast<std::size_t>(map_tile_size * map_tile_size), masked);
+  const Index span = cells_per_pixel(key.level);
+  const Index first_row = key.row * map_tile_size * span;
+  const Index first_column = key.column * map_tile_size * span;
+  const Index end_row = std::min(n, first_row + map_tile_size * span);
+  Pool pool(key.pooling, span);
+  Matrix<T> cells;
+  Matrix<T> scratch;
+  for (Index row = first_row; row < end_row; row += map_tile_size) {
+    const Index row_count = std::min(map_tile_size, end_row - row);
+    const Index end_column = std::min({n, first_column + map_tile_size * span, row + row_count});
+    for (Index column = first_column; column < end_column; column += map_tile_size) {
+      context.check();
+      cells.resize(row_count, std::min(map_tile_size, end_column - column));
+      read_cells(analysis, key, row, column, cells, scratch);
+      for (Index a = 0; a < cells.rows(); ++a) {
+        const Index causal = std::min(cells.cols(), row + a - column + 1);
+        for (Index b = 0; b < causal; ++b)
+          pool.add(row - first_row + a, column - first_column + b, static_cast<float>(cells(a, b)));
+      }
+    }
+  }
+  return pool.finish();
+}
+
+template <Real T>
+MapCell map_cell(const HeadAnalysis<T>& analysis, Index row, Index column) {
+  const auto exact = static_cast<double>(score(analysis.head.view(), row, column));
+  const auto approximate = static_cast<double>(analysis.weights->scores.entry(row, column));
+  return {exact, approximate, std::exp(exact - analysis.lse[static_cast<std::size_t>(row)]),
+          std::exp(approximate - analysis.weights->log_row_sum(row))};
+}
+
+template MapTile compute_map_tile(const HeadAnalysis<float>&, const MapTileKey&, const RunContext&);
+template MapTile compute_map_tile(const HeadAnalysis<double>&, const MapTileKey&, const RunContext&);
+template MapCell map_cell(const HeadAnalysis<float>&, Index, Index);
+template MapCell map_cell(const HeadAnalysis<double>&, Index, Index);
+
+}  // namespace convbasis

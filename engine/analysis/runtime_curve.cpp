@@ -1,0 +1,190 @@
+#include "analysis/runtime_curve.h"
+
+#include "analysis/stopwatch.h"
+#include "attention/exact_attention.h"
+#include "basis/apply.h"
+#include "basis/recover.h"
+#include "core/errors.h"
+#include "data/planted.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+
+namespace convbasis {
+namespace {
+
+/// One method at one (n, k): how to run it once, and the times so far.
+struct Line {
+  std::string method;
+  Index k;
+  std::function<void()> run;
+  std::vector<double> seconds;
+  double total = 0.0;
+};
+
+/// Planted inputs and outputs of one n, shared by the methods that are compared there.
+template <Real T>
+class Bench {
+ public:
+  Bench(const CurveRequest& request, Index n, const RunContext& context)
+      : request_(request), context_(context), n_(n), output_(n, request.d), lse_(static_cast<std::size_t>(n)) {}
+
+  /// Exact attention first, then for each k both conv schemes.
+  std::vector<Line> lines() {
+    std::vector<Line> result;
+    for (const Index k : request_.k) {
+      if (k > n_) continue;
+      PlantedOptions options{.n = n_, .d = request_.d, .k = k};
+      options.T = std::min(options.T, std::max<Index>(1, n_ / k / 2));
+      inputs_.push_back({k, options.T, make_planted<T>(options)});
+    }
+    if (inputs_.empty()) return result;
+    if (n_ <= request_.exact_limit) {
+      result.push_back(
+          {"exact",
+           0,
+           [this] { exact_attention<T>(inputs_.front().planted.head.view(), mutable_view(output_), lse_, context_); },
+           {}});
+    }
+    for (const Input& input : inputs_) {
+      if (n_ <= request_.full_length_limit) {
+        result.push_back({"conv_full",
+                          input.k,
+                          [this, &input] {
+                            apply_full_length<T>(*weigh(input), input.planted.head.view().value, mutable_view(output_), context_);
+                          },
+                          {}});
+      }
+      result.push_back({"conv_partitioned",
+                        input.k,
+                        [this, &input] {
+                          const ConvAttentionPlan<T> plan(weigh(input), request_.d, {}, context_);
+                          plan.apply(input.planted.head.view().value, mutable_view(output_), context_);
+                        },
+                        {}});
+    }
+    return result;
+  }
+
+ private:
+  struct Input {
+    Index k, T_probe;
+    Planted<T> planted;
+  };
+
+  /// Recover and exponentials: part of every conv time.
+  std::shared_ptr<const ConvWeights<T>> weigh(const Input& input) const {
+    RecoverOptions options{.k = input.k, .T = input.T_probe, .delta = input.planted.delta, .eps = 0.0};
+    const Recovery<T> recovery = recover<T>(HeadScores<T>(input.planted.head.view()), options, context_);
+    return std::make_shared<const ConvWeights<T>>(exponentiate(recovery.basis, context_));
+  }
+
+  const CurveRequest& request_;
+  const RunContext& context_;
+  Index n_;
+  std::vector<Input> inputs_;
+  Matrix<T> output_;
+  std::vector<double> lse_;
+};
+
+/// Runs all lines in turn, again and again, so that a slow moment of the machine hits every method alike.
+void measure(std::vector<Line>& lines, const CurveRequest& request, const RunContext& context) {
+  for (int repeat = 0; repeat < request.max_repeats; ++repeat) {
+    for (Line& line : lines) {
+      if (repeat > 0 && line.total >= request.seconds_per_point) continue;
+      context.check();
+      if (repeat == 0 && line.method != "exact") line.run();  // plans and caches warm; exact is long enough not to mind
+      Stopwatch watch;
+      line.run();
+      line.seconds.push_back(watch.lap());
+      line.total += line.seconds.back();
+    }
+  }
+}
+
+CurvePoint summarise(const Line& line, Index n, const CurveRequest& request) {
+  std::vector<double> sorted = line.seconds;
+  std::sort(sorted.begin(), sorted.end());
+  const std::size_t middle = sorted.size() / 2;
+  const double median = sorted.size() % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2.0;
+  return {line.method,
+          n,
+          line.k,
+          request.d,
+          request.precision,
+          median,
+          sorted.front(),
+          sorted.back(),
+          static_cast<int>(sorted.size()),
+          false};
+}
+
+void require_valid(const CurveRequest& request) {
+  const auto require = [](bool holds, const std::string& problem) {
+    if (!holds) throw InvalidArgument(problem);
+  };
+  require(!request.n.empty() && !request.k.empty(), "n and k each need at least one value");
+  for (const Index n : request.n)
+    require(n >= 2 && n <= (Index{1} << 24), "n is " + std::to_string(n) + "; it must be between 2 and 2^24");
+  for (const Index k : request.k) require(k >= 1, "k is " + std::to_string(k) + "; it must be at least 1");
+  require(request.d >= 2 && request.d % 2 == 0, "d is " + std::to_string(request.d) + "; it must be even and at least 2");
+  require(request.max_repeats >= 1, "max_repeats is " + std::to_string(request.max_repeats) + "; it must be at least 1");
+  const Index smallest = *std::min_element(request.n.begin(), request.n.end());
+  const Index largest = *std::max_element(request.k.begin(), request.k.end());
+  require(largest <= smallest / 2,
+          "k is " + std::to_string(largest) + "; it must be at most half of the smallest n, " + std::to_string(smallest));
+}
+
+/// Exact time by n^2 from the largest measured n, for an n that was too long to measure.
+std::optional<CurvePoint> extrapolated_exact(const std::vector<CurvePoint>& points, Index n) {
+  const CurvePoint* base = nullptr;
+  for (const CurvePoint& point : points) {
+    if (point.method == "exact" && !point.extrapolated && (base == nullptr || point.n > base->n)) base = &point;
+  }
+  if (base == nullptr) return std::nullopt;
+  const double ratio = static_cast<double>(n) / static_cast<double>(base->n);
+  CurvePoint point = *base;
+  point.n = n;
+  point.seconds = point.seconds_min = point.seconds_max = base->seconds * ratio * ratio;
+  point.repeats = 0;
+  point.extrapolated = true;
+  return point;
+}
+
+template <Real T>
+std::vector<CurvePoint> measure_all(const CurveRequest& request, const RunContext& context,
+                                    const std::function<void(const CurvePoint&)>& each) {
+  std::vector<CurvePoint> points;
+  const auto add = [&](const CurvePoint& point) {
+    points.push_back(point);
+    if (each) each(point);
+  };
+  double done = 0.0;
+  for (const Index n : request.n) {
+    RunContext quiet = context;
+    quiet.progress = {};
+    Bench<T> bench(request, n, quiet);
+    std::vector<Line> lines = bench.lines();
+    measure(lines, request, context);
+    if (n > request.exact_limit) {
+      if (const auto point = extrapolated_exact(points, n)) add(*point);
+    }
+    for (const Line& line : lines) add(summarise(line, n, request));
+    context.report("curve", ++done / static_cast<double>(request.n.size()));
+  }
+  return points;
+}
+
+}  // namespace
+
+std::string_view name_of(Precision precision) { return precision == Precision::f32 ? "f32" : "f64"; }
+
+std::vector<CurvePoint> measure_curve(const CurveRequest& request, const RunContext& context,
+                                      const std::function<void(const CurvePoint&)>& each) {
+  require_valid(request);
+  return request.precision == Precision::f32 ? measure_all<float>(request, context, each)
+                                             : measure_all<double>(request, context, each);
+}
+
+}  // namespace convbasis
