@@ -28,7 +28,7 @@ KEYS = {"file", "layer", "head", "kv_head", "n", "d", "scale", "method", "k_requ
 # What the program promises; the stored float16 numbers convert exactly, so nothing but its own rounding enters.
 OUTPUT_TOLERANCE = {"f32": 1e-5, "f64": 1e-11}
 # The approximate output starts from scores rounded to the working precision, up to 50 in size, and exp turns their absolute
-# error (50 x 6e-8 in f32, 50 x 1e-16 in f64) into a relative one; the rest is the FFT's rounding, which is held near 1e-6 and 1e-12.
+# error (50 x 6e-8 in f32, 50 x 1e-16 in f64) into a relative one; FFT rounding beyond 1e-5 and 1e-13 of a typical row is rescued.
 APPROXIMATE_TOLERANCE = {"f32": 1e-5, "f64": 1e-11}
 # The program sums its errors from the same outputs that it writes, so only the order of the sums differs.
 REPORT_TOLERANCE = {"f32": 1e-6, "f64": 1e-12}
