@@ -106,12 +106,13 @@ void print_heads(const Activations& activations) {
                fmt::format("{}", layer.size), fmt::format("{}", layer.width), fmt::format("{}", layer.value_width), scale});
   }
   table.print();
-  // One reason for each run of layers that share it: thirty equal sentences say no more than one.
-  const std::string* previous = nullptr;
+  // One reason for each run of layers that were read alike: thirty sentences say no more than one.
+  const LayerInfo* previous = nullptr;
   for (const LayerInfo& layer : activations.layers()) {
-    if (previous != nullptr && *previous == layer.reason) continue;
-    fmt::print("layer {}: {}\n", layer.layer, printable(layer.reason));
-    previous = &layer.reason;
+    if (previous == nullptr || previous->layout != layer.layout) {
+      fmt::print("from layer {}: {}\n", layer.layer, printable(layer.reason));
+    }
+    previous = &layer;
   }
 }
 
