@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <string>
+#include <utility>
 
 namespace convscope {
 
@@ -18,6 +20,7 @@ namespace {
 using Weights = convbasis::ConvWeights<float>;
 
 constexpr std::size_t most_points = 2000;  // of one curve: more than a plot has pixels
+constexpr double least_weight = 1e-12;     // below this a weight moves no digit of a float32 output
 
 /// Few lag vectors get colours that are far apart; many get a sequence in the order of their starts.
 ImVec4 curve_colour(Index r, Index count, bool dark) {
@@ -53,6 +56,7 @@ void setup_lag_axis(Index n) {
 }  // namespace
 
 void BasisPanel::draw(const Session& session, const MapView& view) {
+  ui::title("Basis");
   const AnalysisResult& result = session.result();
   if (!result.analysis) {
     ui::empty_state("The lag vectors of the recovered conv basis appear here when a head has been analysed.");
@@ -80,12 +84,14 @@ void BasisPanel::refresh(const AnalysisResult& result) {
     curves_.push_back(look_.differences ? thin_curve(basis.basis_vector(r), most_points)
                                         : thin_curve(basis.lag_vector(r), most_points));
   }
+  range_ = range_of(curves_, look_.logarithmic() ? least_weight : -std::numeric_limits<double>::infinity());
   curves_of_ = result.approximation_id;
   curves_look_ = look_;
   fit_ = true;
 }
 
 void BasisPanel::draw_choices() {
+  ImGui::SameLine(0.0F, ImGui::GetFontSize());
   if (ui::choice("lag vectors u", !look_.differences)) look_.differences = false;
   ui::tooltip("u_r: what the first column of segment r holds from the diagonal down.");
   ImGui::SameLine();
@@ -101,19 +107,20 @@ void BasisPanel::draw_choices() {
 
 void BasisPanel::draw_curves(const AnalysisResult& result, Index highlighted, float width) {
   const bool dark = ui::is_dark();
-  // Differences of weights have both signs, so only weights themselves can be drawn on a logarithmic axis.
-  const bool logarithmic = look_.weights && !look_.differences;
-  if (fit_) ImPlot::SetNextAxesToFit();
-  fit_ = false;
+  const bool logarithmic = look_.logarithmic();
   if (!ImPlot::BeginPlot(logarithmic ? "##weights" : "##scores", {width, -1.0F}, ImPlotFlags_NoLegend | ImPlotFlags_NoMouseText))
     return;
   ImPlot::SetupAxes("lag  i − j", look_.weights ? "weight, relative" : "score");
   setup_lag_axis(result.request.n);
   if (logarithmic) {
     ImPlot::SetupAxisScale(ImAxis_Y1, ImPlotScale_Log10);
-    // Below this a weight moves no digit of a float32 output.
-    ImPlot::SetupAxisLimitsConstraints(ImAxis_Y1, 1e-12, 10.0);
+    ImPlot::SetupAxisLimitsConstraints(ImAxis_Y1, least_weight, 10.0);
   }
+  const ImPlotCond when = std::exchange(fit_, false) ? ImPlotCond_Always : ImPlotCond_Once;
+  const double margin = logarithmic ? 0.0 : 0.05 * (range_.hi - range_.lo);
+  ImPlot::SetupAxisLimits(ImAxis_X1, 0.0, static_cast<double>(result.request.n), when);
+  ImPlot::SetupAxisLimits(ImAxis_Y1, range_.lo * (logarithmic ? 0.7 : 1.0) - margin,
+                          range_.hi * (logarithmic ? 1.4 : 1.0) + margin, when);
   const auto count = static_cast<Index>(curves_.size());
   const auto plot = [&](Index r, float alpha, float weight) {
     const LagCurve& curve = curves_[static_cast<std::size_t>(r)];

@@ -21,6 +21,8 @@ class BasisPanel {
     bool differences = false;  ///< the paper's b_r instead of u_r
     bool weights = true;       ///< exp of the scores instead of the scores
     bool operator==(const Look&) const = default;
+    /// Differences of weights have both signs, so only weights themselves fit on a logarithmic axis.
+    bool logarithmic() const { return weights && !differences; }
   };
 
   void refresh(const AnalysisResult& result);
@@ -34,7 +36,8 @@ class BasisPanel {
   std::vector<LagCurve> curves_;
   Look curves_look_;
   std::uint64_t curves_of_ = 0;
-  bool fit_ = false;  ///< the axes should fit the curves anew
+  bool fit_ = false;  ///< the axes should span the curves anew
+  Range range_;       ///< of the curves' values
   Index hovered_in_table_ = -1;
 };
 

@@ -44,6 +44,7 @@ double largest(Index n, Index limit) { return static_cast<double>(std::min(n, li
 }  // namespace
 
 void ParametersPanel::draw(Session& session) {
+  ui::title("Parameters");
   if (!session.source()) {
     ui::empty_state("The parameters of the conv basis appear here with an open head.");
     return;
@@ -76,8 +77,8 @@ bool ParametersPanel::draw_row(Row row, double& value, const SliderScale& scale)
   const float line_start = ImGui::GetCursorPosX();
   const float symbol_width = ImGui::GetFontSize() * 1.25F;
   const float number_width = ImGui::GetFontSize() * 4.2F;
-  const float slider_width =
-      ImGui::GetContentRegionAvail().x - symbol_width - name_width_ - number_width - 2.0F * ImGui::GetStyle().ItemSpacing.x;
+  const float slider_start = line_start + symbol_width + name_width_ + std::round(1.5F * ImGui::GetStyle().ItemSpacing.x);
+  const float slider_width = ImGui::GetContentRegionMax().x - slider_start - number_width - ImGui::GetStyle().ItemSpacing.x;
   ImGui::BeginGroup();
   ImGui::AlignTextToFramePadding();
   ui::bold(text.symbol);
@@ -86,7 +87,7 @@ bool ParametersPanel::draw_row(Row row, double& value, const SliderScale& scale)
   ui::dim(text.name);
   ImGui::EndGroup();
   ui::tooltip(text.help);
-  ImGui::SameLine(line_start + symbol_width + name_width_ + ImGui::GetStyle().ItemSpacing.x);
+  ImGui::SameLine(slider_start);
   bool wants_entry = false;
   bool changed = ui::slider(text.id, value, scale, slider_width, wants_entry);
   if (changed) value = three_digits(value);
@@ -125,7 +126,7 @@ void ParametersPanel::draw_search(AnalysisRequest& request) const {
   const float line_start = ImGui::GetCursorPosX();
   ImGui::AlignTextToFramePadding();
   ui::dim("search");
-  ImGui::SameLine(line_start + ImGui::GetFontSize() * 1.25F + name_width_ + ImGui::GetStyle().ItemSpacing.x);
+  ImGui::SameLine(line_start + ImGui::GetFontSize() * 1.25F + name_width_ + std::round(1.5F * ImGui::GetStyle().ItemSpacing.x));
   using convbasis::Search;
   if (ui::choice("binary", request.search == Search::binary)) request.search = Search::binary;
   ui::tooltip("O(log n) probes for each start. Finds the first differing column only where the predicate is monotone.");

@@ -38,6 +38,7 @@ void fact(const char* name, const std::string& value, const char* help) {
 }  // namespace
 
 void ResidualErrorsPanel::draw(const Session& session, MapView& view) {
+  ui::title("Residual   error by row");
   const AnalysisResult& result = session.result();
   if (!result.analysis) {
     ui::empty_state("How far the approximation is from exact attention, row by row, appears here when a head has been analysed.");
@@ -46,10 +47,11 @@ void ResidualErrorsPanel::draw(const Session& session, MapView& view) {
   refresh(result);
   const float side_width = ImGui::GetFontSize() * 15.0F;
   const float plot_width = ImGui::GetContentRegionAvail().x - side_width - ImGui::GetStyle().ItemSpacing.x;
-  ImGui::BeginGroup();
+  ImGui::SameLine(0.0F, ImGui::GetFontSize());
   if (ui::choice("by row", !histogram_)) histogram_ = false;
   ImGui::SameLine();
   if (ui::choice("histogram", histogram_)) histogram_ = true;
+  ImGui::BeginGroup();
   if (histogram_) {
     draw_histogram(result, plot_width);
   } else {
@@ -90,14 +92,14 @@ void ResidualErrorsPanel::draw_by_row(const AnalysisResult& result, MapView& vie
   ImPlot::SetupAxes("row (query) i", "error");
   ImPlot::SetupAxisLimitsConstraints(ImAxis_X1, 0.0, static_cast<double>(std::max<Index>(result.request.n, 2)));
   ImPlot::SetupAxisLimitsConstraints(ImAxis_Y1, 0.0, INFINITY);
-  ImPlot::SetupLegend(ImPlotLocation_NorthWest, ImPlotLegendFlags_Horizontal);
+  ImPlot::SetupLegend(ImPlotLocation_North, ImPlotLegendFlags_Horizontal | ImPlotLegendFlags_Outside);
   ImPlotSpec spec;
-  spec.LineColor = subject_colour(Subject::exact, 0.45F);
-  ImPlot::PlotLine("total variation of P", variation_rows_.data(), error.row_total_variation.data(),
-                   static_cast<int>(variation_rows_.size()), spec);
   spec.LineColor = subject_colour(Subject::residual);
   spec.LineWeight = 1.25F;
   ImPlot::PlotLine("output", error.row_error.data(), static_cast<int>(error.row_error.size()), 1.0, 0.0, spec);
+  spec.LineColor = subject_colour(Subject::exact);
+  ImPlot::PlotLine("total variation of P", variation_rows_.data(), error.row_total_variation.data(),
+                   static_cast<int>(variation_rows_.size()), spec);
   if (view.shown()) {
     const auto row = static_cast<double>(view.shown()->row);
     ImPlotSpec marker;
@@ -140,6 +142,8 @@ void ResidualErrorsPanel::draw_summary(const AnalysisResult& result) {
            "2 (e^{2ε} − 1) max |V|. Proved for scores within ε of a (T, δ)-non-degenerate conv basis, which a real head need not "
            "be.");
     }
+    fact("monotone", analysis.recovery.monotone ? "yes" : "no",
+         "Yes: no probed column differed before one that did not, as the binary search needs.");
     ImGui::EndTable();
   }
   if (analysis.bound && error.max_abs_error > *analysis.bound) {
@@ -147,16 +151,13 @@ void ResidualErrorsPanel::draw_summary(const AnalysisResult& result) {
   }
   if (!analysis.recovery.monotone) {
     ui::wrapped("Not monotone: the binary search may have missed a start; scan does not.", ui::warning_colour());
-  } else {
-    ui::dim("monotone on the probed columns");
   }
 }
 
 void ResidualErrorsPanel::draw_worst_rows(const AnalysisResult& result, MapView& view) const {
   const auto& tokens = result.source->tokens();
   const auto& error = result.analysis->error;
-  if (!ImGui::BeginTable("worst", 3, ImGuiTableFlags_ScrollY | ImGuiTableFlags_SizingFixedFit)) return;
-  ImGui::TableSetupScrollFreeze(0, 1);
+  if (!ImGui::BeginTable("worst", 3, ImGuiTableFlags_SizingFixedFit)) return;
   ImGui::TableSetupColumn("worst");
   ImGui::TableSetupColumn("error");
   ImGui::TableSetupColumn(tokens.empty() ? "" : "token");

@@ -25,6 +25,7 @@ void SourcePanel::poll(Session& session) {
 }
 
 void SourcePanel::draw(Session& session) {
+  ui::title("Source");
   draw_description(session);
   draw_buttons(session);
   if (typing_path_) draw_path_entry(session);

@@ -45,6 +45,12 @@ void bold(std::string_view words) {
   ImGui::PopFont();
 }
 
+void title(const char* words) {
+  // As far from the edge as the titles of the maps, clear of the corner that brings the tab bar back.
+  ImGui::SetCursorPosY(ImGui::GetCursorPosY() + std::round(ImGui::GetStyle().ItemSpacing.y / 2.0F));
+  bold(words);
+}
+
 void wrapped(std::string_view words) {
   ImGui::PushTextWrapPos(0.0F);
   text(words);

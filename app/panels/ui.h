@@ -27,6 +27,8 @@ bool is_dark();
 void number(std::string_view text);
 void dim(std::string_view text);
 void bold(std::string_view text);
+/// The title of a panel: its tab bar is hidden until the user wants to move it.
+void title(const char* words);
 /// Text that wraps at the panel's edge.
 void wrapped(std::string_view text);
 void wrapped(std::string_view text, const ImVec4& colour);

@@ -42,7 +42,6 @@ void AnalysisRunner::open(std::uint64_t id, SourceRecipe recipe) {
   waiting_open_ = OpenJob{id, std::move(recipe)};
   waiting_analysis_.reset();
   running_.request_stop();
-  progress_.busy = true;
   work_arrived_.notify_one();
 }
 
@@ -50,7 +49,6 @@ void AnalysisRunner::analyze(std::shared_ptr<const Source> source, const Analysi
   const std::lock_guard lock(mutex_);
   waiting_analysis_ = AnalysisJob{std::move(source), request};
   running_.request_stop();
-  progress_.busy = true;
   work_arrived_.notify_one();
 }
 
@@ -74,7 +72,7 @@ std::optional<AnalysisResult> AnalysisRunner::take_analysis() {
 Progress AnalysisRunner::progress() const {
   const std::lock_guard lock(mutex_);
   Progress progress = progress_;
-  progress.busy = progress.busy || opened_ || analysed_;
+  progress.busy = working_ || waiting_open_ || waiting_analysis_ || opened_ || analysed_;
   return progress;
 }
 
@@ -87,13 +85,14 @@ void AnalysisRunner::report(std::string_view stage, double fraction) {
 void AnalysisRunner::work(const std::stop_token& quit) {
   std::unique_lock lock(mutex_);
   while (true) {
-    progress_ = {.busy = waiting_open_ || waiting_analysis_, .stage = {}, .fraction = 0.0};
+    working_ = false;
+    progress_ = {};
     // After every job, also one that ended without a result: the window must see that the work is over.
     lock.unlock();
     wake_();
     lock.lock();
     if (!work_arrived_.wait(lock, quit, [this] { return waiting_open_ || waiting_analysis_; })) return;
-    progress_.busy = true;
+    working_ = true;
     if (waiting_open_) {
       const OpenJob job = *std::exchange(waiting_open_, std::nullopt);
       running_ = std::stop_source(std::nostopstate);

@@ -98,7 +98,8 @@ class AnalysisRunner {
   std::optional<OpenResult> opened_;
   std::optional<AnalysisResult> analysed_;
   std::stop_source running_{std::nostopstate};
-  Progress progress_;
+  bool working_ = false;
+  Progress progress_;  // but for busy
 
   std::jthread thread_;  // last: it starts when everything else exists, and stops first
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 namespace convscope {
 
@@ -29,6 +30,19 @@ LagCurve thin_curve(std::span<const float> values, std::size_t points) {
     first = next;
   }
   return curve;
+}
+
+Range range_of(std::span<const LagCurve> curves, double least) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  Range range{infinity, -infinity};
+  for (const LagCurve& curve : curves) {
+    for (const double value : curve.value) {
+      if (!std::isfinite(value) || value < least) continue;
+      range.lo = std::min(range.lo, value);
+      range.hi = std::max(range.hi, value);
+    }
+  }
+  return range.lo <= range.hi ? range : Range{};
 }
 
 }  // namespace convscope

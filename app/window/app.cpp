@@ -203,17 +203,45 @@ void App::report_broken_frame(const char* problem) {
 }
 
 void App::draw() {
+  // The bars lie on the background, without lines of their own.
+  ImGui::PushStyleColor(ImGuiCol_WindowBg, ImGui::GetStyleColorVec4(ImGuiCol_DockingEmptyBg));
+  ImGui::PushStyleVar(ImGuiStyleVar_WindowBorderSize, 0.0F);
   draw_menu_bar();
-  run_shortcuts(actions_);
   draw_status_bar(session_, view_);
+  ImGui::PopStyleVar();
+  ImGui::PopStyleColor();
+  run_shortcuts(actions_);
+  draw_dock_space();
+  draw_panels();
+  // Panels that are new take the focus one after the other; none of them should look chosen.
+  if (std::exchange(focus_wanted_, false)) ImGui::SetWindowFocus(nullptr);
+  draw_about();
+}
+
+void App::draw_dock_space() {
+  const ImGuiViewport* viewport = ImGui::GetMainViewport();
+  const float gap = ImGui::GetStyle().DockingSeparatorSize;
+  const ImVec2 size(viewport->WorkSize.x - 2.0F * gap, viewport->WorkSize.y - gap);
+  ImGui::SetNextWindowPos(ImVec2(viewport->WorkPos.x + gap, viewport->WorkPos.y));
+  ImGui::SetNextWindowSize(size);
+  ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, ImVec2(0.0F, 0.0F));
+  ImGui::PushStyleVar(ImGuiStyleVar_WindowBorderSize, 0.0F);
+  constexpr ImGuiWindowFlags flags = ImGuiWindowFlags_NoDecoration | ImGuiWindowFlags_NoDocking | ImGuiWindowFlags_NoMove |
+                                     ImGuiWindowFlags_NoBringToFrontOnFocus | ImGuiWindowFlags_NoNavFocus |
+                                     ImGuiWindowFlags_NoBackground | ImGuiWindowFlags_NoSavedSettings;
+  ImGui::Begin("##panels", nullptr, flags);
+  ImGui::PopStyleVar(2);
   const ImGuiID dock = ImGui::GetID("dock");
   if (layout_wanted_ || !ImGui::DockBuilderGetNode(dock)) {
     layout_wanted_ = false;
-    build_default_layout(dock, ImGui::GetMainViewport()->WorkSize);
+    build_default_layout(dock, size);
+    focus_wanted_ = true;
   }
-  ImGui::DockSpaceOverViewport(dock);
-  draw_panels();
-  draw_about();
+  // The gaps between panels are drawn in the border's colour; they are to look like the background.
+  ImGui::PushStyleColor(ImGuiCol_Border, ImGui::GetStyleColorVec4(ImGuiCol_DockingEmptyBg));
+  ImGui::DockSpace(dock);
+  ImGui::PopStyleColor();
+  ImGui::End();
 }
 
 void App::draw_menu_bar() {
@@ -221,7 +249,7 @@ void App::draw_menu_bar() {
   draw_menus(actions_);
   const std::string title = title_text(session_);
   const float width = ImGui::CalcTextSize(title.c_str()).x;
-  ImGui::SameLine(std::max(ImGui::GetCursorPosX(), ImGui::GetWindowWidth() - width - ImGui::GetStyle().WindowPadding.x));
+  ImGui::SetCursorPosX(std::max(ImGui::GetCursorPosX(), ImGui::GetWindowWidth() - width - ImGui::GetStyle().WindowPadding.x));
   ui::dim(title);
   ImGui::EndMainMenuBar();
 }

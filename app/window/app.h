@@ -65,6 +65,7 @@ class App {
   bool animated() const;
   void render(GLuint framebuffer);
   void draw();
+  void draw_dock_space();
   void draw_menu_bar();
   void draw_panels();
   void draw_about();
@@ -80,6 +81,7 @@ class App {
   Settings settings_;
   bool look_changed_ = true;  ///< the theme is applied before the next frame
   bool layout_wanted_ = false;
+  bool focus_wanted_ = true;  ///< away from all panels
   bool about_wanted_ = false;
   std::vector<Action> actions_;
 

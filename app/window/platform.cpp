@@ -7,6 +7,8 @@
 #include <imgui_impl_opengl3.h>
 #include <implot.h>
 
+#include <cstdlib>
+
 namespace convscope {
 
 namespace {
@@ -20,7 +22,10 @@ std::string glfw_problem() {
 }  // namespace
 
 Platform::Platform(const std::string& title, int width, int height, bool visible) {
-  glfwInitHint(GLFW_PLATFORM, GLFW_ANY_PLATFORM);
+  // Asking for a Wayland display that is not there makes its library print a complaint of its own.
+  const bool only_x11 =
+      glfwPlatformSupported(GLFW_PLATFORM_X11) && !std::getenv("WAYLAND_DISPLAY") && !std::getenv("WAYLAND_SOCKET");
+  glfwInitHint(GLFW_PLATFORM, only_x11 ? GLFW_PLATFORM_X11 : GLFW_ANY_PLATFORM);
   try {
     open(title, width, height, visible);
   } catch (const NoDisplay&) {

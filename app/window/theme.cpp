@@ -66,8 +66,7 @@ void colour_widgets(ImGuiStyle& style, const Surfaces& s) {
   set({ImGuiCol_PopupBg}, hex(s.panel, 0.98F));
   set({ImGuiCol_ChildBg, ImGuiCol_TableRowBg, ImGuiCol_TableRowBgAlt}, hex(s.panel, 0.0F));
   set({ImGuiCol_MenuBarBg, ImGuiCol_DockingEmptyBg}, hex(s.background));
-  set({ImGuiCol_Border, ImGuiCol_TableBorderStrong, ImGuiCol_TableBorderLight}, hex(s.border));
-  set({ImGuiCol_Separator}, hex(s.border));
+  set({ImGuiCol_Border, ImGuiCol_Separator, ImGuiCol_TableBorderStrong, ImGuiCol_TableBorderLight}, hex(s.border));
   set({ImGuiCol_SeparatorHovered, ImGuiCol_SeparatorActive, ImGuiCol_ResizeGripHovered, ImGuiCol_ResizeGripActive},
       hex(s.accent, 0.6F));
   set({ImGuiCol_ResizeGrip}, hex(s.border, 0.0F));
@@ -118,14 +117,13 @@ void apply_to_plots(const Surfaces& s, float scale) {
   style.Colors[ImPlotCol_LegendBg] = hex(s.panel, 0.9F);
   style.Colors[ImPlotCol_LegendText] = hex(s.text);
   style.PlotMinSize = {120.0F * scale, 90.0F * scale};
-  style.PlotPadding = {4.0F * scale, 6.0F * scale};
+  style.PlotPadding = {12.0F * scale, 6.0F * scale};
   style.LabelPadding = {5.0F * scale, 4.0F * scale};
   style.LegendPadding = {6.0F * scale, 6.0F * scale};
   style.LegendInnerPadding = {4.0F * scale, 3.0F * scale};
   style.LegendSpacing = {10.0F * scale, 2.0F * scale};
   style.MajorTickLen = {4.0F * scale, 4.0F * scale};
   style.MinorTickLen = {2.0F * scale, 2.0F * scale};
-  style.FitPadding = {0.0F, 0.06F};
   ImPlot::GetStyle() = style;
 }
 
