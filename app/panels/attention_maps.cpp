@@ -8,8 +8,10 @@
 
 #include <fmt/format.h>
 #include <imgui.h>
+#include <imgui_internal.h>
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <limits>
 
@@ -49,13 +51,21 @@ PanelText text_of(MapKind kind) {
 Rgb masked_colour() {
   const ImVec4& ground = ImGui::GetStyleColorVec4(ImGuiCol_WindowBg);
   const ImVec4& text = ImGui::GetStyleColorVec4(ImGuiCol_Text);
-  const auto mix = [](float a, float b) { return a + 0.04F * (b - a); };
+  const float share = ui::is_dark() ? 0.04F : 0.1F;
+  const auto mix = [share](float a, float b) { return a + share * (b - a); };
   return {mix(ground.x, text.x), mix(ground.y, text.y), mix(ground.z, text.z)};
 }
 
 gl::MapColours colours_of(MapKind kind, const MapView& view) {
   if (kind == MapKind::residual) return {view.residual_scale(), ColourMap::diverging, masked_colour(), not_a_number_colour};
   return {view.value_scale(), view.colour_map, masked_colour(), not_a_number_colour};
+}
+
+/// The residual is white for the most part, the others are dark.
+LineColours line_colours(MapKind kind) {
+  if (kind == MapKind::residual) return {IM_COL32(120, 120, 120, 255), IM_COL32(120, 120, 120, 0)};
+  if (ui::is_dark()) return {IM_COL32(255, 255, 255, 220), IM_COL32(0, 0, 0, 90)};
+  return {IM_COL32(0, 0, 0, 200), IM_COL32(255, 255, 255, 110)};
 }
 
 bool is_causal(CellIndex cell, Index n) { return cell.column >= 0 && cell.column <= cell.row && cell.row < n; }
@@ -75,18 +85,36 @@ void AttentionMaps::draw(const MapsInput& input, MapView& view) {
 
   if (!hovered_now_ && hover_is_ours_) view.hovered.reset();
   hover_is_ours_ = hovered_now_;
-  const auto cell = view.shown();
   view.cell.reset();
-  if (cell && input.analysis && is_causal(*cell, size_))
+  const auto cell = view.shown();
+  if (cell && input.analysis && is_causal(*cell, size_)) {
     view.cell = convbasis::map_cell(*input.analysis, cell->row, cell->column);
-
+  }
   want_tiles();
-  const bool complete = std::ranges::all_of(panels_, &Panel::complete);
-  bool next_frame_differs = !(view.window == window_) && size_ > 0;
-  if (panels_[0].complete && !panels_[0].tiles.empty()) next_frame_differs |= ranges_.follow_exact(panels_[0].tiles, view);
-  if (panels_[2].complete && !panels_[2].tiles.empty()) next_frame_differs |= ranges_.follow_residual(panels_[2].tiles, view);
-  settled_ = complete && !next_frame_differs && !tiles_.busy();
+  const bool next_frame_differs = size_ > 0 && prepare_next_frame(view);
+  settled_ = std::ranges::all_of(panels_, &Panel::complete) && !next_frame_differs && !tiles_.busy();
   if (next_frame_differs && wake_) wake_();
+}
+
+bool AttentionMaps::prepare_next_frame(MapView& view) {
+  bool differs = !(view.window == window_);
+  const Panel& exact = panels_[0];
+  const Panel& residual = panels_[2];
+  if (exact.complete && !exact.tiles.empty()) differs |= ranges_.follow_exact(exact.tiles, view);
+  if (residual.complete && !residual.tiles.empty()) differs |= ranges_.follow_residual(residual.tiles, view);
+
+  float smallest = FLT_MAX;
+  float largest = 0.0F;
+  for (const Panel& panel : panels_) {
+    if (panel.room < 1.0F) continue;
+    smallest = std::min(smallest, panel.room);
+    largest = std::max(largest, panel.room);
+  }
+  // Panels that differ by a few points get maps of one size; one that the user made much smaller does not shrink the others.
+  const float side = largest <= 1.2F * smallest ? smallest : FLT_MAX;
+  differs |= side != largest_side_;
+  largest_side_ = side;
+  return differs;
 }
 
 void AttentionMaps::follow_input(const MapsInput& input, MapView& view) {
@@ -111,10 +139,20 @@ void AttentionMaps::draw_panel(Panel& panel, const MapsInput& input, MapView& vi
   panel.keys.clear();
   panel.tiles.clear();
   panel.complete = true;
-  const bool seen =
-      ImGui::Begin(text_of(panel.kind).window, nullptr, ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse);
-  const MapLayout layout =
-      lay_out_map(ImGui::GetCursorScreenPos(), ImGui::GetContentRegionAvail(), axis_label_width(size_), ImGui::GetFontSize());
+  panel.room = 0.0F;
+  // The panel writes its own title, so a tab bar is wanted only when panels are stacked.
+  ImGuiWindowClass dock_class;
+  dock_class.DockNodeFlagsOverrideSet = ImGuiDockNodeFlags_AutoHideTabBar;
+  ImGui::SetNextWindowClass(&dock_class);
+  constexpr ImGuiWindowFlags flags = ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse;
+  const bool seen = ImGui::Begin(text_of(panel.kind).window, nullptr, flags);
+  // ImGui looks at the flag when a window is docked; one that a layout has docked before its first frame has none yet.
+  if (ImGui::IsWindowAppearing() && ImGui::IsWindowDocked()) ImGui::GetWindowDockNode()->WantHiddenTabBarUpdate = true;
+  const auto lay_out = [this, corner = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail()](float largest_side) {
+    return lay_out_map(corner, room, axis_label_width(size_), ImGui::GetFontSize(), largest_side);
+  };
+  const MapLayout layout = lay_out(largest_side_);
+  if (seen) panel.room = lay_out(FLT_MAX).side;
   if (seen) draw_title(panel, input, view, layout);
   if (seen && (!input.analysis || !gl_problem_.empty())) {
     ui::empty_state(gl_problem_.empty() ? "Drop q/k/v files here, or open the example" : gl_problem_);
@@ -243,8 +281,8 @@ void AttentionMaps::draw_overlay(const Panel& panel, const MapsInput& input, con
       return std::numeric_limits<float>::quiet_NaN();
     });
   }
-  if (view.pinned) draw_crosshair(frame, *view.pinned, true);
-  if (shown) draw_crosshair(frame, *shown, false);
+  if (view.pinned) draw_outline(frame, *view.pinned, line_colours(panel.kind));
+  if (shown) draw_crosshair(frame, *shown, line_colours(panel.kind));
   std::vector<std::string> badges;
   if (panel.level > 0) badges.push_back(level_name(panel.level, view.pooling));
   if (input.stale || !panel.complete) badges.emplace_back("computing \u2026");

@@ -11,6 +11,7 @@
 #include "state/map_view.h"
 
 #include <array>
+#include <cfloat>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -51,6 +52,7 @@ class AttentionMaps {
     std::vector<convbasis::MapTileKey> keys;  ///< the tiles to be seen; none when the panel is hidden
     std::vector<gl::TileOnMap> tiles;         ///< those of them that are there
     int level = 0;
+    float room = 0.0F;     ///< largest side that its map could have; 0 when hidden
     bool complete = true;  ///< all of them are there and were drawn
   };
 
@@ -65,6 +67,7 @@ class AttentionMaps {
   void draw_menu(const MapsInput& input, MapView& view);
   std::string statistics_line(const Panel& panel, const MapsInput& input, const MapView& view);
   void want_tiles();
+  bool prepare_next_frame(MapView& view);  ///< true when something changed that the next frame shows
 
   std::function<void()> wake_;
   MapTiles tiles_;
@@ -75,10 +78,11 @@ class AttentionMaps {
   std::string gl_problem_;  ///< why nothing can be drawn; empty normally
   bool settled_ = false;
 
-  convbasis::Index size_ = 0;   ///< n of the input, 0 without one
-  CellWindow window_;           ///< what this frame shows, the same in all panels while the mouse already moves on
-  bool hovered_now_ = false;    ///< one of the maps is under the mouse in this frame
-  bool hover_is_ours_ = false;  ///< view.hovered was set here, so leaving the maps clears it
+  convbasis::Index size_ = 0;     ///< n of the input, 0 without one
+  float largest_side_ = FLT_MAX;  ///< of the maps, so that they are of one size
+  CellWindow window_;             ///< what this frame shows, the same in all panels while the mouse already moves on
+  bool hovered_now_ = false;      ///< one of the maps is under the mouse in this frame
+  bool hover_is_ours_ = false;    ///< view.hovered was set here, so leaving the maps clears it
   std::optional<CellIndex> menu_cell_;
   std::optional<RowStatistics> row_statistics_;
   std::uint64_t row_statistics_id_ = 0;  ///< the exact_id that they are of

@@ -6,12 +6,15 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 namespace convscope {
 namespace {
 
 constexpr float tick_length = 4.0F;
+constexpr float least_outline = 6.0F;  ///< side of an outline that can be seen
+constexpr float least_band = 16.0F;    ///< side of a cell that a line through its middle would cover
 
 ImU32 text_colour() { return ImGui::GetColorU32(ImGuiCol_Text); }
 ImU32 dim_colour() { return ImGui::GetColorU32(ImGuiCol_TextDisabled); }
@@ -53,10 +56,23 @@ void draw_upward_text(ImDrawList& draw, ImVec2 centre, ImVec2 inside, ImU32 colo
   }
 }
 
-/// A line that shows on bright and on dark cells alike.
-void draw_two_tone_line(ImDrawList& draw, ImVec2 from, ImVec2 to) {
-  draw.AddLine(from, to, IM_COL32(0, 0, 0, 90), 3.0F);
-  draw.AddLine(from, to, IM_COL32(255, 255, 255, 220), 1.0F);
+/// Left edge of a label centred at x, moved so that the panel does not cut it.
+float centred_within(const MapLayout& layout, float x, float width) {
+  return std::min(x - width / 2.0F, layout.title.x + layout.title_width - width);
+}
+
+float cell_number_size() { return std::round(ImGui::GetFontSize() * 0.8F); }
+
+/// In the middle of the cell, unless the edge of the map would cut it: that would read as another number.
+void draw_cell_number(const MapFrame& frame, CellIndex cell, float value, ImU32 colour) {
+  ImFont* font = ui::mono_font();
+  const std::string text = short_number(value, 2);
+  const ImVec2 size = font->CalcTextSizeA(cell_number_size(), FLT_MAX, 0.0F, text.c_str());
+  const ImVec2 at{std::round(frame.x_of(static_cast<double>(cell.column) + 0.5) - size.x / 2.0F),
+                  std::round(frame.y_of(static_cast<double>(cell.row) + 0.5) - size.y / 2.0F)};
+  const ImVec2 end = frame.far_corner();
+  if (at.x < frame.corner.x || at.y < frame.corner.y || at.x + size.x > end.x || at.y + size.y > end.y) return;
+  ImGui::GetWindowDrawList()->AddText(font, cell_number_size(), at, colour, text.c_str());
 }
 
 int tick_count(float length, float label) { return std::clamp(static_cast<int>(length / std::max(label, 1.0F)), 2, 9); }
@@ -83,33 +99,41 @@ void draw_axes(const MapFrame& frame, const MapLayout& layout, convbasis::Index 
     const float x = std::floor(frame.x_of(tick.value + 0.5)) + 0.5F;
     const LabelSize size = measure(tick);
     draw.AddLine({x, end.y}, {x, end.y + tick_length}, dim_colour());
-    draw_label(draw, {x - size.width() / 2.0F, layout.ticks_y}, tick, size);
+    draw_label(draw, {centred_within(layout, x, size.width()), layout.ticks_y}, tick, size);
   }
   const ImVec2 centre{frame.corner.x + frame.side / 2.0F, frame.corner.y + frame.side / 2.0F};
   draw_upward_text(draw, {layout.axis_left + line / 2.0F, centre.y}, centre, dim_colour(), "query");
   draw.AddText({layout.axis_left, layout.ticks_y}, dim_colour(), "key");
 }
 
-void draw_crosshair(const MapFrame& frame, CellIndex cell, bool outline_only) {
+void draw_crosshair(const MapFrame& frame, CellIndex cell, LineColours colours) {
   ImDrawList& draw = *ImGui::GetWindowDrawList();
   const ImVec2 end = frame.far_corner();
+  // Through the middle of small cells, along the edges of those that are large enough to be looked into.
+  const bool along_edges = frame.cell_size() >= least_band;
+  const std::vector<double> places = along_edges ? std::vector{0.0, 1.0} : std::vector{0.5};
   draw.PushClipRect(frame.corner, end, true);
-  const auto row = static_cast<double>(cell.row);
-  const auto column = static_cast<double>(cell.column);
-  if (!outline_only) {
-    const float x = std::floor(frame.x_of(column + 0.5)) + 0.5F;
-    const float y = std::floor(frame.y_of(row + 0.5)) + 0.5F;
-    draw_two_tone_line(draw, {x, frame.corner.y}, {x, end.y});
-    draw_two_tone_line(draw, {frame.corner.x, y}, {end.x, y});
+  for (const auto& [colour, width] : {std::pair(colours.halo, 3.0F), std::pair(colours.core, 1.0F)}) {
+    for (const double place : places) {
+      const float x = std::floor(frame.x_of(static_cast<double>(cell.column) + place)) + 0.5F;
+      const float y = std::floor(frame.y_of(static_cast<double>(cell.row) + place)) + 0.5F;
+      draw.AddLine({x, frame.corner.y}, {x, end.y}, colour, width);
+      draw.AddLine({frame.corner.x, y}, {end.x, y}, colour, width);
+    }
   }
-  // A pinned cell is marked even where it is smaller than a pixel.
-  const float grow = std::max(0.0F, (5.0F - frame.cell_size()) / 2.0F);
-  if (outline_only || grow == 0.0F) {
-    const ImVec2 low{std::floor(frame.x_of(column) - grow), std::floor(frame.y_of(row) - grow)};
-    const ImVec2 high{std::ceil(frame.x_of(column + 1.0) + grow), std::ceil(frame.y_of(row + 1.0) + grow)};
-    draw.AddRect({low.x - 1.0F, low.y - 1.0F}, {high.x + 1.0F, high.y + 1.0F}, IM_COL32(0, 0, 0, 160));
-    draw.AddRect(low, high, IM_COL32(255, 255, 255, 235));
-  }
+  draw.PopClipRect();
+}
+
+void draw_outline(const MapFrame& frame, CellIndex cell, LineColours colours) {
+  ImDrawList& draw = *ImGui::GetWindowDrawList();
+  const float grow = std::max(0.0F, (least_outline - frame.cell_size()) / 2.0F);
+  const ImVec2 low{std::floor(frame.x_of(static_cast<double>(cell.column)) - grow),
+                   std::floor(frame.y_of(static_cast<double>(cell.row)) - grow)};
+  const ImVec2 high{std::ceil(frame.x_of(static_cast<double>(cell.column) + 1.0) + grow),
+                    std::ceil(frame.y_of(static_cast<double>(cell.row) + 1.0) + grow)};
+  draw.PushClipRect(frame.corner, frame.far_corner(), true);
+  draw.AddRect({low.x - 1.0F, low.y - 1.0F}, {high.x + 1.0F, high.y + 1.0F}, colours.halo);
+  draw.AddRect(low, high, colours.core);
   draw.PopClipRect();
 }
 
@@ -121,43 +145,40 @@ void draw_segment_starts(const MapFrame& frame, const convbasis::ConvBasis<float
   // Many starts would hide the map; then each is fainter.
   const float alpha = std::clamp(frame.side / (8.0F * std::max(count, 1.0F)), 0.15F, 0.7F);
   const convbasis::Index stands_out = hovered && hovered->column < basis.size() ? basis.segment_of(hovered->column) : -1;
+  float last_line = -FLT_MAX;
   for (convbasis::Index r = 0; r < basis.count(); ++r) {
     const auto start = static_cast<double>(basis.start(r));
     const float x = std::round(frame.x_of(start)) + 0.5F;
     if (x < frame.corner.x || x > end.x) continue;
     const bool strong = r == stands_out;
     const float top = std::clamp(frame.y_of(start), frame.corner.y, end.y);
-    draw.AddLine({x, top}, {x, end.y}, ui::colour(colour, strong ? 1.0F : alpha), strong ? 2.0F : 1.0F);
+    // Neighbouring columns that all start a segment would cover the map; their marks below it remain.
+    if (strong || x - last_line >= 4.0F) {
+      draw.AddLine({x, top}, {x, end.y}, ui::colour(colour, strong ? 1.0F : alpha));
+      last_line = x;
+    }
     draw.AddLine({x, end.y}, {x, end.y + tick_length + 2.0F}, ui::colour(colour), strong ? 3.0F : 1.0F);
   }
 }
 
 void draw_cell_numbers(const MapFrame& frame, convbasis::Index n, const ColourScale& scale, const ColourTable& table,
                        const std::function<float(CellIndex)>& value_of) {
-  ImFont* font = ui::mono_font();
-  const float size = std::round(ImGui::GetFontSize() * 0.8F);
-  const float widest = font->CalcTextSizeA(size, FLT_MAX, 0.0F, "\u22129.9e\u22129").x;
+  const float widest = ui::mono_font()->CalcTextSizeA(cell_number_size(), FLT_MAX, 0.0F, "\u22129.9e\u22129").x;
   if (frame.cell_size() < widest + 4.0F) return;
-  ImDrawList& draw = *ImGui::GetWindowDrawList();
-  draw.PushClipRect(frame.corner, frame.far_corner(), true);
-  const auto first = [](double origin) { return static_cast<convbasis::Index>(std::floor(origin)); };
+  const auto begin = [](double origin) { return static_cast<convbasis::Index>(std::floor(origin)); };
   const auto end = [&](double origin) {
     return std::min(n, static_cast<convbasis::Index>(std::ceil(origin + frame.window.extent)));
   };
-  for (convbasis::Index row = first(frame.window.row); row < end(frame.window.row); ++row) {
-    for (convbasis::Index column = first(frame.window.column); column < std::min(row + 1, end(frame.window.column)); ++column) {
+  const convbasis::Index last_column = end(frame.window.column);
+  for (convbasis::Index row = begin(frame.window.row); row < end(frame.window.row); ++row) {
+    for (convbasis::Index column = begin(frame.window.column); column < std::min(row + 1, last_column); ++column) {
       const float value = value_of({row, column});
       if (std::isnan(value)) continue;
-      const std::string text = short_number(value, 2);
-      const ImVec2 extent = font->CalcTextSizeA(size, FLT_MAX, 0.0F, text.c_str());
-      const ImVec2 at{std::round(frame.x_of(static_cast<double>(column) + 0.5) - extent.x / 2.0F),
-                      std::round(frame.y_of(static_cast<double>(row) + 0.5) - extent.y / 2.0F)};
       // Black reads better than white above a luminance of about 0.18, where both have the same contrast.
       const bool bright = luminance(colour_at(table, scale.position(value))) > 0.18;
-      draw.AddText(font, size, at, bright ? IM_COL32(0, 0, 0, 230) : IM_COL32(255, 255, 255, 230), text.c_str());
+      draw_cell_number(frame, {row, column}, value, bright ? IM_COL32(0, 0, 0, 230) : IM_COL32(255, 255, 255, 230));
     }
   }
-  draw.PopClipRect();
 }
 
 void draw_badges(const MapFrame& frame, std::span<const std::string> lines) {
@@ -188,7 +209,7 @@ void draw_colour_bar(const MapLayout& layout, const ColourScale& scale, ImTextur
     draw.AddLine({x, high.y}, {x, high.y + (minor ? tick_length / 2.0F : tick_length)}, dim_colour());
     if (minor) continue;
     const LabelSize size = measure(tick);
-    draw_label(draw, {x - size.width() / 2.0F, high.y + tick_length + 2.0F}, tick, size);
+    draw_label(draw, {centred_within(layout, x, size.width()), high.y + tick_length + 2.0F}, tick, size);
   }
 }
 

@@ -24,8 +24,15 @@ float axis_label_width(convbasis::Index n);
 /// Frame, ticks with labels, and the names "query" (down) and "key" (right).
 void draw_axes(const MapFrame& frame, const MapLayout& layout, convbasis::Index n);
 
-/// Lines through the middle of `cell`, and its outline where cells are large enough. `outline_only` for a pinned cell.
-void draw_crosshair(const MapFrame& frame, CellIndex cell, bool outline_only);
+/// Two colours next to each other, so that a line shows on bright and on dark cells alike.
+struct LineColours {
+  ImU32 core, halo;
+};
+
+/// Lines along the row and the column of `cell`.
+void draw_crosshair(const MapFrame& frame, CellIndex cell, LineColours colours);
+/// The outline of `cell` only, never smaller than can be seen.
+void draw_outline(const MapFrame& frame, CellIndex cell, LineColours colours);
 
 /// Where segments of the basis start: a line from the diagonal down, and a mark under the map. The segment of `hovered`
 /// stands out.

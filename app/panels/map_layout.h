@@ -40,7 +40,8 @@ struct MapLayout {
 };
 
 /// Lays a panel out. `corner` and `room` are the panel's content region, `label_width` is that of the widest row label, `line`
-/// the height of text. All spacing is in half lines: the 8-pixel grid at the usual size of type.
-MapLayout lay_out_map(ImVec2 corner, ImVec2 room, float label_width, float line);
+/// the height of text; the map's side is at most `largest_side`. All spacing is in half lines: the 8-pixel grid at the usual size
+/// of type.
+MapLayout lay_out_map(ImVec2 corner, ImVec2 room, float label_width, float line, float largest_side);
 
 }  // namespace convscope

@@ -1,8 +1,6 @@
 #include "panels/map_tokens.h"
 
-#include "panels/ui.h"
 #include "state/text.h"
-#include "view/palette.h"
 
 #include <cmath>
 #include <deque>
@@ -58,11 +56,6 @@ Run words_around(std::span<const std::string> tokens, std::size_t key, float roo
   return run;
 }
 
-Rgb highlight() {
-  // Sky blue and blue of the same set as the methods' colours; neither is the colour of a map.
-  return ui::is_dark() ? Rgb{0.337F, 0.706F, 0.914F} : Rgb{0.0F, 0.447F, 0.698F};
-}
-
 }  // namespace
 
 void draw_token_strip(const MapLayout& layout, std::span<const std::string> tokens, std::optional<convbasis::Index> key) {
@@ -90,7 +83,7 @@ void draw_token_strip(const MapLayout& layout, std::span<const std::string> toke
   at.x += label_width;
   for (std::size_t i = 0; i < run.words.size(); ++i) {
     const bool is_key = run.first + i == run.key;
-    draw.AddText({std::round(at.x), at.y}, is_key ? ui::colour(highlight()) : ImGui::GetColorU32(ImGuiCol_Text),
+    draw.AddText({std::round(at.x), at.y}, is_key ? ImGui::GetColorU32(ImGuiCol_TextLink) : ImGui::GetColorU32(ImGuiCol_Text),
                  run.words[i].text.c_str());
     at.x += run.words[i].width;
   }

@@ -31,11 +31,26 @@ std::vector<Tick> stepped_ticks(Range range, double step) {
   // Tiny or huge values would need more zeros than digits; those are written with an exponent.
   const double largest = std::max(std::abs(range.lo), std::abs(range.hi));
   const bool scientific = decimals > 4 || largest >= 1e7;
+  // Enough digits to tell neighbouring ticks apart.
+  const int digits = std::clamp(static_cast<int>(std::ceil(std::log10(largest / step))) + 1, 1, 6);
   const auto first = static_cast<long long>(std::ceil(range.lo / step - 1e-6));
   const auto last = static_cast<long long>(std::floor(range.hi / step + 1e-6));
   for (long long i = first; i <= last; ++i) {
     const double value = static_cast<double>(i) * step;
-    ticks.push_back({value, scientific ? short_number(value) : print("%.*f", decimals, value), ""});
+    ticks.push_back({value, scientific ? short_number(value, digits) : print("%.*f", decimals, value), ""});
+  }
+  return ticks;
+}
+
+/// Ticks at the smallest nice step, at least `least_step`, that needs at most `count` of them: then there is at least one.
+std::vector<Tick> at_most(Range range, double least_step, int count) {
+  count = std::max(count, 2);
+  const double span = range.hi - range.lo;
+  double step = span > 0.0 ? std::max(least_step, nice_step(span, 2 * count)) : 1.0;
+  std::vector<Tick> ticks = stepped_ticks(range, step);
+  while (static_cast<int>(ticks.size()) > count) {
+    step = nice_step(step * 1.5, 1);
+    ticks = stepped_ticks(range, step);
   }
   return ticks;
 }
@@ -69,21 +84,13 @@ std::vector<Tick> symlog_ticks(const ColourScale& scale, int count) {
 }  // namespace
 
 std::vector<Tick> linear_ticks(Range range, int count) {
-  if (!(range.lo < range.hi) || count < 1) return {};
-  // The step is chosen by the number of intervals; a range that starts and ends on a tick has one tick more.
-  double step = nice_step(range.hi - range.lo, std::max(count - 1, 1));
-  std::vector<Tick> ticks = stepped_ticks(range, step);
-  while (static_cast<int>(ticks.size()) > std::max(count, 2)) {
-    step = nice_step(step * 1.5, 1);
-    ticks = stepped_ticks(range, step);
-  }
-  return ticks;
+  if (!(range.lo < range.hi)) return {};
+  return at_most(range, 0.0, count);
 }
 
 std::vector<Tick> cell_ticks(Range range, int count) {
   if (!(range.lo <= range.hi)) return {};
-  const double step = range.lo < range.hi ? nice_step(range.hi - range.lo, std::max(count - 1, 1)) : 1.0;
-  return stepped_ticks(range, std::max(1.0, step));
+  return at_most(range, 1.0, count);
 }
 
 std::vector<Tick> log_ticks(Range range, int count) {
