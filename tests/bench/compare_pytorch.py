@@ -23,7 +23,7 @@ class EngineRunner:
     """The benchmark program as a child that answers every line `run` with the seconds that one run took."""
 
     def __init__(self, program: Path, n: int, d: int, threads: int) -> None:
-        command = [str(program), "--n", str(n), "--d", str(d), "--precision", "f32", "--repeats", "1", "--threads", str(threads)]
+        command = [str(program), "--n", str(n), "--d", str(d), "--precision", "f32", "--threads", str(threads)]
         self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> EngineRunner:

@@ -1,0 +1,109 @@
+/// \file
+/// Google Benchmark of the engine's main steps: exact attention, recover, plan and apply, with achieved GF/s where an operation
+/// has a natural count, and the machine's multiply-add peak to hold them against.
+
+#include "attention/exact_attention.h"
+#include "attention/kernels.h"
+#include "basis/apply.h"
+#include "basis/recover.h"
+#include "core/fft.h"
+#include "core/threads.h"
+#include "data/planted.h"
+
+#include <benchmark/benchmark.h>
+
+#include <memory>
+#include <vector>
+
+namespace {
+
+using namespace convbasis;
+
+void set_gflops(benchmark::State& state, double operations) {
+  state.counters["GF/s"] = benchmark::Counter(operations * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+/// Multiply-adds on operands that stay in the first-level cache, on every thread: the peak that a kernel can be held against.
+template <Real T>
+void fma_peak(benchmark::State& state) {
+  const RunContext context;
+  const int threads = thread_count(context);
+  const Index width = kernels::panel_width<T>();
+  constexpr Index rows = 8;
+  constexpr Index depth = 256;
+  constexpr int repeats = 20000;
+  for (auto _ : state) {
+    parallel_for(context, threads, [&](Index, int) {
+      AlignedVector<T> left(rows * depth, T{1});
+      AlignedVector<T> panel(static_cast<std::size_t>(depth * width), T{1});
+      AlignedVector<T> target(static_cast<std::size_t>(rows * width));
+      for (int i = 0; i < repeats; ++i) {
+        kernels::multiply<T>(rows, depth, 1, left.data(), depth, panel.data(), 0, target.data(), width, false);
+        benchmark::DoNotOptimize(target.data());
+      }
+    });
+  }
+  set_gflops(state, 2.0 * static_cast<double>(threads) * repeats * static_cast<double>(rows * depth * width));
+}
+
+template <Real T>
+void exact(benchmark::State& state) {
+  const Index n = state.range(0);
+  const Index d = state.range(1);
+  const HeadTensors<T> head = make_random_head<T>(n, d, d, 1);
+  Matrix<T> output(n, d);
+  std::vector<double> lse(static_cast<std::size_t>(n));
+  for (auto _ : state) exact_attention<T>(head.view(), mutable_view(output), lse);
+  set_gflops(state,
+             2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(d));  // 4 n^2 d, half of it masked
+}
+
+/// A planted head with k segments and what recover makes of it.
+struct PlantedCase {
+  Planted<float> planted;
+  RecoverOptions options;
+
+  PlantedCase(Index n, Index k) : planted(make_planted<float>({.n = n, .k = k})) {
+    options.k = k;
+    options.delta = planted.delta;
+    options.eps = 0.0;
+  }
+  Recovery<float> recovered() const { return recover<float>(HeadScores<float>(planted.head.view()), options); }
+};
+
+void recover_planted(benchmark::State& state) {
+  const PlantedCase input(state.range(0), state.range(1));
+  for (auto _ : state) benchmark::DoNotOptimize(input.recovered());
+}
+
+void plan(benchmark::State& state) {
+  const PlantedCase input(state.range(0), state.range(1));
+  const auto weights = std::make_shared<const ConvWeights<float>>(exponentiate(input.recovered().basis));
+  for (auto _ : state) benchmark::DoNotOptimize(ConvAttentionPlan<float>(weights, 64));
+}
+
+void apply(benchmark::State& state) {
+  const PlantedCase input(state.range(0), state.range(1));
+  const auto weights = std::make_shared<const ConvWeights<float>>(exponentiate(input.recovered().basis));
+  const ConvAttentionPlan<float> conv(weights, 64);
+  Matrix<float> output(state.range(0), 64);
+  for (auto _ : state) {
+    const ApplyReport report = conv.apply(input.planted.head.view().value, mutable_view(output));
+    state.counters["rescued"] = static_cast<double>(report.rescued_rows);
+    state.SetLabel(report.path);
+  }
+}
+
+}  // namespace
+
+BENCHMARK(fma_peak<float>)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(fma_peak<double>)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(exact<float>)
+    ->ArgsProduct({{256, 1024, 4096, 8192, 16384}, {64}})
+    ->Args({4096, 128})
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+BENCHMARK(exact<double>)->Args({1024, 64})->Args({4096, 64})->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(recover_planted)->ArgsProduct({{4096, 32768}, {1, 16, 64}})->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(plan)->ArgsProduct({{4096, 32768}, {1, 16, 64}})->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(apply)->ArgsProduct({{1024, 4096, 8192, 32768}, {1, 16, 64}})->Unit(benchmark::kMillisecond)->UseRealTime();
