@@ -200,6 +200,28 @@ TYPED_TEST(ApplyEdge, TransposeIsFiniteAndRightWhenRowSumsUnderflow) {
             promised<T>(2000.0));
 }
 
+TYPED_TEST(ApplyEdge, TransposeIsRightForRowsOfHugeDynamicRange) {
+  using T = TypeParam;
+  Rng rng(16);
+  for (const double range : {20.0, 48.0, 170.0, 1600.0}) {
+    const Matrix<T> value = gaussian<T>(400, 3, rng);
+    int which = 0;
+    for (const ConvBasis<T>& scores : wide_bases<T>(400, range, rng)) {
+      const reference::Dense expected = reference::segment_sum_transposed(scores, value.template cast<double>());
+      for (const Index block : {0, 16, 128}) {
+        const ConvAttentionPlan<T> plan(weights_of(scores), 3, {.block = block});
+        Matrix<T> output(400, 3);
+        plan.apply_transpose(view(value), mutable_view(output));
+        // Columns of P sum to more than one: errors of many rows meet in one column.
+        EXPECT_LE(reference::max_error(output.template cast<double>(), expected),
+                  promised<T>(range) * std::max(1.0, expected.cwiseAbs().maxCoeff()))
+            << "range " << range << ", basis " << which << ", block " << block;
+      }
+      ++which;
+    }
+  }
+}
+
 TYPED_TEST(ApplyEdge, StridedViewsWorkAndGapsStayUntouched) {
   using T = TypeParam;
   Rng rng(9);

@@ -5,6 +5,7 @@
 #include "basis/apply_layout.h"
 #include "basis/direct_product.h"
 #include "support/inputs.h"
+#include "support/instruction_sets.h"
 #include "support/reference.h"
 
 #include <gtest/gtest.h>
@@ -128,6 +129,17 @@ TYPED_TEST(Partitioned, ValueWidths) {
   for (const Index columns : {1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 65}) {
     expect_products(weights, layout_of(weights, 16, [](Index r) { return r != 1; }), gaussian<T>(90, columns, rng));
   }
+}
+
+TYPED_TEST(Partitioned, EveryInstructionSet) {
+  using T = TypeParam;
+  for_each_instruction_set([] {
+    Rng rng(6);
+    const ConvBasis<T> weights = random_weights<T>(300, {0, 20, 21, 50, 130, 260}, rng);
+    for (const Index block : {4, 16, 64}) {
+      expect_products(weights, layout_of(weights, block, [](Index r) { return r % 3 != 1; }), gaussian<T>(300, 9, rng));
+    }
+  });
 }
 
 RC_GTEST_PROP(PartitionedProperty, AnySplitOfTheSegmentsGivesTheProduct, ()) {
