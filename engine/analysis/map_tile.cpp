@@ -51,7 +51,7 @@ class Pool {
   Pool(Pooling pooling, Index span) : pooling_(pooling), span_(span) {}
 
   /// One causal cell at (row, column), counted in cells from the tile's corner.
-  void add(Index row, Index column, float value) {
+  void add(Index row, Index column, double value) {
     const auto pixel = static_cast<std::size_t>(row / span_ * map_tile_size + column / span_);
     if (pooling_ == Pooling::mean) {
       values_[pixel] += value;
@@ -61,21 +61,21 @@ class Pool {
     ++counts_[pixel];
   }
 
-  MapTile finish() {
+  MapTile finish() const {
+    MapTile pixels(values_.size(), masked);
     for (std::size_t i = 0; i < values_.size(); ++i) {
-      if (counts_[i] == 0) {
-        values_[i] = masked;
-      } else if (pooling_ == Pooling::mean) {
-        values_[i] /= static_cast<float>(counts_[i]);
-      }
+      if (counts_[i] == 0) continue;
+      const double count = pooling_ == Pooling::mean ? static_cast<double>(counts_[i]) : 1.0;
+      pixels[i] = static_cast<float>(values_[i] / count);
     }
-    return std::move(values_);
+    return pixels;
   }
 
  private:
   Pooling pooling_;
   Index span_;
-  MapTile values_ = MapTile(static_cast<std::size_t>(map_tile_size * map_tile_size), 0.0F);
+  // In double: at coarse levels a pixel sums millions of cells.
+  std::vector<double> values_ = std::vector<double>(static_cast<std::size_t>(map_tile_size * map_tile_size), 0.0);
   std::vector<std::int32_t> counts_ = std::vector<std::int32_t>(static_cast<std::size_t>(map_tile_size * map_tile_size), 0);
 };
 
@@ -114,7 +114,7 @@ MapTile compute_map_tile(const HeadAnalysis<T>& analysis, const MapTileKey& key,
       for (Index a = 0; a < cells.rows(); ++a) {
         const Index causal = std::min(cells.cols(), row + a - column + 1);
         for (Index b = 0; b < causal; ++b)
-          pool.add(row - first_row + a, column - first_column + b, static_cast<float>(cells(a, b)));
+          pool.add(row - first_row + a, column - first_column + b, static_cast<double>(cells(a, b)));
       }
     }
   }

@@ -160,8 +160,10 @@ std::vector<CurvePoint> measure_all(const CurveRequest& request, const RunContex
     points.push_back(point);
     if (each) each(point);
   };
+  std::vector<Index> sizes = request.n;
+  std::sort(sizes.begin(), sizes.end());  // exact times are extrapolated from the smaller sizes
   double done = 0.0;
-  for (const Index n : request.n) {
+  for (const Index n : sizes) {
     RunContext quiet = context;
     quiet.progress = {};
     Bench<T> bench(request, n, quiet);

@@ -39,9 +39,9 @@ struct CurvePoint {
   bool extrapolated = false;
 };
 
-/// Measures every (method, n, k). Conv times are the whole way from Q, K, V: recover, exponentials, plan and apply; methods
-/// are interleaved repeat by repeat so that drift of the machine hits all alike. `each`, when given, is called as points finish.
-/// Throws InvalidArgument, Cancelled.
+/// Measures every (method, n, k), n ascending. Conv times are the whole way from Q, K, V: recover, exponentials, plan and apply;
+/// methods are interleaved repeat by repeat so that drift of the machine hits all alike. `each`, when given, is called as points
+/// finish. Throws InvalidArgument, Cancelled.
 std::vector<CurvePoint> measure_curve(const CurveRequest& request, const RunContext& context = {},
                                       const std::function<void(const CurvePoint&)>& each = {});
 
