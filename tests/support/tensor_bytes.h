@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iomanip>
 #include <iterator>
 #include <map>
 #include <random>
@@ -34,6 +35,7 @@ class TemporaryFolder {
   /// Writes a file and gives its path.
   std::filesystem::path write(const std::string& name, const std::string& bytes) const {
     const std::filesystem::path file = path_ / name;
+    std::filesystem::remove(file);  // some file systems wait for the disk when a file is overwritten
     std::ofstream(file, std::ios::binary) << bytes;
     return file;
   }
@@ -86,25 +88,26 @@ inline std::string joined(const std::vector<std::int64_t>& numbers) {
   return text.str();
 }
 
-/// A well-formed safetensors file. Names and metadata must not need JSON escapes, but for '"', which is escaped.
+/// A well-formed safetensors file. Names and metadata must hold no control characters.
 inline std::string safetensors_bytes(const std::vector<TensorBytes>& tensors,
                                      const std::map<std::string, std::string>& metadata = {}) {
-  const auto escaped = [](const std::string& text) {
-    std::string result;
-    for (const char c : text) result += c == '"' ? std::string("\\\"") : std::string(1, c);
-    return "\"" + result + "\"";
-  };
-  std::string header = "{\"__metadata__\":{";
-  for (const auto& [name, text] : metadata) header += (header.ends_with('{') ? "" : ",") + escaped(name) + ":" + escaped(text);
-  header += "}";
+  std::ostringstream header;  // std::quoted escapes quotes and backslashes as JSON does
+  header << "{\"__metadata__\":{";
+  const char* separator = "";
+  for (const auto& [name, text] : metadata) {
+    header << separator << std::quoted(name) << ":" << std::quoted(text);
+    separator = ",";
+  }
+  header << "}";
   std::string data;
   for (const TensorBytes& tensor : tensors) {
-    const auto begin = static_cast<std::int64_t>(data.size());
+    header << "," << std::quoted(tensor.name) << ":{\"dtype\":" << std::quoted(tensor.dtype) << ",\"shape\":["
+           << joined(tensor.shape) << "],\"data_offsets\":[" << data.size() << ",";
     data += tensor.data;
-    header += "," + escaped(tensor.name) + ":{\"dtype\":" + escaped(tensor.dtype) + ",\"shape\":[" + joined(tensor.shape) +
-              "],\"data_offsets\":[" + joined({begin, static_cast<std::int64_t>(data.size())}) + "]}";
+    header << data.size() << "]}";
   }
-  return safetensors_bytes(header + "}", data);
+  header << "}";
+  return safetensors_bytes(header.str(), data);
 }
 
 /// An npy file of version 1.0 (or `major`.0) from its dict literal and its data, right or wrong.
