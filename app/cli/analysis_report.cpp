@@ -71,6 +71,7 @@ ordered_json to_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis)
   result["planted"] = planted_json(input);
   result["relative_error"] = analysis.error.relative_error;
   result["max_abs_error"] = analysis.error.max_abs_error;
+  result["max_score_error"] = analysis.error.max_score_error;
   result["bound"] = analysis.bound ? ordered_json(*analysis.bound) : ordered_json(nullptr);
   result["mean_total_variation"] = analysis.error.mean_total_variation;
   result["total_variation_rows"] = analysis.error.total_variation_rows;
@@ -103,8 +104,8 @@ void print_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
   print_field("search monotone", analysis.recovery.monotone ? "yes" : "no: the binary search may have missed starts");
   print_field("relative error", three_digits(error.relative_error));
   print_field("max abs error", three_digits(error.max_abs_error));
-  print_field("bound", analysis.bound ? three_digits(*analysis.bound) + " if the scores are eps-close to a conv basis"
-                                      : "does not hold: it needs eps <= delta / (5 T)");
+  print_field("bound", analysis.bound ? three_digits(*analysis.bound)
+                                      : "none: it needs eps <= delta / (5 T) and scores within 2 eps of a conv basis");
   print_field("mean total variation",
               fmt::format("{} over {} rows", three_digits(error.mean_total_variation), error.total_variation_rows));
   print_field("rescued rows", fmt::format("{}", analysis.apply.rescued_rows));

@@ -1,5 +1,6 @@
 #include "analysis/error_report.h"
 
+#include "attention/kernels.h"
 #include "core/threads.h"
 
 #include <algorithm>
@@ -40,22 +41,33 @@ void compare_outputs(MatrixView<T> exact, MatrixView<T> output, ErrorReport& rep
   }
 }
 
-/// 1/2 sum_j |P~_ij - P_ij| of one row, tile by tile.
+struct RowDifference {
+  double total_variation;
+  double largest_score_error;
+};
+
+/// Scores and probabilities of one row, exact against approximate, tile by tile.
 template <Real T>
-double total_variation(const HeadView<T>& head, std::span<const double> lse, const ConvWeights<T>& weights, Index row) {
-  double sum = 0.0;
+RowDifference compare_row(const HeadView<T>& head, std::span<const double> lse, const ConvWeights<T>& weights, Index row) {
+  RowDifference result{0.0, 0.0};
+  const T* query = head.query.data() + row * head.query.outerStride();
+  const auto exact_shift = static_cast<T>(lse[static_cast<std::size_t>(row)]);
+  const auto approximate_shift = static_cast<T>(weights.log_row_sum(row));
   Matrix<T> exact(1, tile_columns);
   Matrix<T> approximate(1, tile_columns);
   for (Index column = 0; column <= row; column += tile_columns) {
     const Index count = std::min(tile_columns, row + 1 - column);
-    const Eigen::OuterStride<> stride(tile_columns);
-    const MutableMatrixView<T> p(exact.data(), 1, count, stride);
-    const MutableMatrixView<T> q(approximate.data(), 1, count, stride);
-    probability_tile<T>(head, lse, row, column, p);
-    weights.probability_tile(row, column, q);
-    sum += static_cast<double>((p - q).cwiseAbs().sum());
+    kernels::multiply_vector<T>(rows(head.key, column, count), query, static_cast<T>(head.scale), exact.data());
+    weights.scores.tile(row, column, MutableMatrixView<T>(approximate.data(), 1, count, Eigen::OuterStride<>(tile_columns)));
+    const auto p = exact.leftCols(count);
+    const auto q = approximate.leftCols(count);
+    result.largest_score_error =
+        max_or_nan(result.largest_score_error, static_cast<double>((p - q).cwiseAbs().template maxCoeff<Eigen::PropagateNaN>()));
+    kernels::exp_shifted<T>(exact.data(), count, exact_shift, exact.data());
+    kernels::exp_shifted<T>(approximate.data(), count, approximate_shift, approximate.data());
+    result.total_variation += static_cast<double>((p - q).cwiseAbs().sum()) / 2.0;
   }
-  return sum / 2.0;
+  return result;
 }
 
 }  // namespace
@@ -70,13 +82,17 @@ ErrorReport compare(const HeadView<T>& head, std::span<const double> lse, Matrix
   report.total_variation_rows = count;
   report.row_total_variation.resize(static_cast<std::size_t>(count));
   for (Index x = 0; x < count; ++x) report.row_total_variation_index.push_back((2 * x + 1) * n / (2 * count));
+  std::vector<double> score_errors(static_cast<std::size_t>(count));
   parallel_for(
       context, count,
       [&](Index x, int) {
         const auto at = static_cast<std::size_t>(x);
-        report.row_total_variation[at] = total_variation(head, lse, weights, report.row_total_variation_index[at]);
+        const RowDifference row = compare_row(head, lse, weights, report.row_total_variation_index[at]);
+        report.row_total_variation[at] = row.total_variation;
+        score_errors[at] = row.largest_score_error;
       },
       "total variation");
+  report.max_score_error = std::accumulate(score_errors.begin(), score_errors.end(), 0.0, max_or_nan);
   report.mean_total_variation =
       std::accumulate(report.row_total_variation.begin(), report.row_total_variation.end(), 0.0) / static_cast<double>(count);
   return report;

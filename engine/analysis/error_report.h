@@ -13,12 +13,13 @@ namespace convbasis {
 
 /// Difference between an approximate and an exact result.
 struct ErrorReport {
-  double relative_error = 0.0;                   ///< ||Y~ - Y||_F / ||Y||_F; 0 when both are zero
-  double max_abs_error = 0.0;                    ///< max |Y~ - Y|
-  double mean_total_variation = 0.0;             ///< mean over rows of 1/2 sum_j |P~_ij - P_ij|, in [0, 1]
-  Index total_variation_rows = 0;                ///< rows that mean was taken over (all for n <= 4096, else evenly spaced ones)
-  std::vector<double> row_error;                 ///< ||Y~_i - Y_i||_2 / root mean square row norm of Y, n entries
-  std::vector<double> row_total_variation;       ///< 1/2 sum_j |P~_ij - P_ij| of the rows looked at
+  double relative_error = 0.0;              ///< ||Y~ - Y||_F / ||Y||_F; 0 when both are zero
+  double max_abs_error = 0.0;               ///< max |Y~ - Y|
+  double mean_total_variation = 0.0;        ///< mean over rows of 1/2 sum_j |P~_ij - P_ij|, in [0, 1]
+  double max_score_error = 0.0;             ///< max |S~_ij - S_ij| over the same rows: at most 2 eps where the bound is proved
+  Index total_variation_rows = 0;           ///< rows that mean was taken over (all for n <= 4096, else evenly spaced ones)
+  std::vector<double> row_error;            ///< ||Y~_i - Y_i||_2 / root mean square row norm of Y, n entries
+  std::vector<double> row_total_variation;  ///< 1/2 sum_j |P~_ij - P_ij| of the rows looked at
   std::vector<Index> row_total_variation_index;  ///< which rows those are, ascending
 };
 

@@ -4,17 +4,26 @@
 #include "analysis/stopwatch.h"
 #include "attention/exact_attention.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace convbasis {
 namespace {
 
-/// 2 (e^{2 eps} - 1) max |V|, where the paper's condition on eps and delta holds.
 template <Real T>
-std::optional<double> error_bound(const RecoverOptions& options, MatrixView<T> value) {
+std::optional<double> error_bound(const HeadAnalysis<T>& analysis) {
+  const RecoverOptions& options = analysis.options;
   if (options.eps > options.delta / (5.0 * static_cast<double>(options.T))) return std::nullopt;
-  return 2.0 * std::expm1(2.0 * options.eps) * static_cast<double>(value.cwiseAbs().maxCoeff());
+  // Scores of equal true value differ by the rounding of their sums of products, some units of T's rounding of the largest.
+  double largest = 1.0;
+  for (Index r = 0; r < analysis.recovery.basis.count(); ++r) {
+    for (const T score : analysis.recovery.basis.lag_vector(r)) largest = std::max(largest, std::abs(static_cast<double>(score)));
+  }
+  const double rounding = 32.0 * static_cast<double>(std::numeric_limits<T>::epsilon()) * largest;
+  if (!(analysis.error.max_score_error <= 2.0 * options.eps + rounding)) return std::nullopt;
+  return 2.0 * std::expm1(2.0 * options.eps) * static_cast<double>(analysis.head.value.cwiseAbs().maxCoeff());
 }
 
 /// Everything after exact attention.
@@ -31,7 +40,7 @@ void approximate(HeadAnalysis<T>& analysis, const RunContext& context) {
   analysis.apply = plan.apply(head.value, mutable_view(analysis.output), context);
   analysis.seconds.apply = watch.lap();
   analysis.error = compare(head, analysis.lse, view(analysis.exact_output), *analysis.weights, view(analysis.output), context);
-  analysis.bound = error_bound(analysis.options, head.value);
+  analysis.bound = error_bound(analysis);
 }
 
 }  // namespace

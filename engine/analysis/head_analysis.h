@@ -32,8 +32,8 @@ struct HeadAnalysis {
   std::shared_ptr<const ConvWeights<T>> weights;
   ApplyReport apply;
   ErrorReport error;
-  /// 2 (e^{2 eps} - 1) max |V|, only where the paper's conditions on (delta, eps) hold: eps <= delta / (5 T). It is proved for
-  /// scores that are eps-close to a (T, delta)-non-degenerate basis, which a real head need not be.
+  /// 2 (e^{2 eps} - 1) max |V|, only where it is proved: eps <= delta / (5 T), and the recovered scores are within 2 eps of the
+  /// true ones (measured: error.max_score_error, up to rounding). Real heads have none.
   std::optional<double> bound;
   AnalysisSeconds seconds;
 };

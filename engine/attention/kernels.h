@@ -1,6 +1,6 @@
 /// \file
-/// The dense inner loops of the engine, compiled for several instruction sets and chosen at run time. Internal: callers are
-/// exact attention, score tiles and the direct part of conv attention. No function here allocates or throws.
+/// The dense inner loops of the engine, compiled for several instruction sets and chosen at run time. Internal
+/// to the engine. No function here allocates or throws.
 ///
 /// Panels. The right-hand side of a product is packed into panels of panel_width<T>() columns, so that the inner loop
 /// reads it with stride one: panel p, depth c, column x at packed[p * panel_stride + c * panel_width + x], zero-padded.

@@ -128,19 +128,22 @@ TYPED_TEST(AnalyzeHead, KeepsWhatItWasAskedAndTheHead) {
   EXPECT_EQ(analysis.head.scale, head.scale);
 }
 
-TYPED_TEST(AnalyzeHead, GivesTheBoundOnlyWhereItsConditionsHold) {
+TYPED_TEST(AnalyzeHead, GivesTheBoundOnlyWhereItIsProved) {
   using T = TypeParam;
-  const HeadTensors<T> head = gaussian_head<T>(50, 8, 5, 7);
-  const double largest = static_cast<double>(head.value.cwiseAbs().maxCoeff());
-  const auto bound = [&](double delta, double eps) {
+  const Planted<T> planted = make_planted<T>({.n = 120, .d = 8, .k = 3, .T = 4, .noise = 0.01, .seed = 3});
+  const double largest = static_cast<double>(planted.head.value.cwiseAbs().maxCoeff());
+  const double delta = planted.delta;
+  const auto bound = [&](const HeadTensors<T>& head, double eps) {
     return analyze_head(head, {.k = 3, .T = 4, .delta = delta, .eps = eps}).bound;
   };
-  ASSERT_TRUE(bound(2.0, 0.05).has_value());
-  EXPECT_NEAR(*bound(2.0, 0.05), 2.0 * std::expm1(0.1) * largest, 1e-12);
-  ASSERT_TRUE(bound(20.0, 1.0).has_value()) << "eps = delta / (5 T) itself is allowed";
-  EXPECT_NEAR(*bound(20.0, 1.0), 2.0 * std::expm1(2.0) * largest, 1e-10);
-  EXPECT_FALSE(bound(2.0, 0.11).has_value());
-  EXPECT_EQ(bound(2.0, 0.0), 0.0);
+  const double eps = planted.noise;
+  ASSERT_GT(delta / 20.0, eps) << "the case must leave room for the paper's condition";
+  ASSERT_TRUE(bound(planted.head, eps).has_value());
+  EXPECT_NEAR(*bound(planted.head, eps), 2.0 * std::expm1(2.0 * eps) * largest, 1e-12);
+  EXPECT_TRUE(bound(planted.head, delta / 20.0).has_value()) << "eps = delta / (5 T) itself is allowed";
+  EXPECT_FALSE(bound(planted.head, delta / 19.0).has_value());
+  EXPECT_FALSE(bound(planted.head, eps / 100.0).has_value()) << "the scores are further apart than 2 eps";
+  EXPECT_FALSE(bound(gaussian_head<T>(120, 8, 5, 7), eps).has_value()) << "no conv basis";
 }
 
 TYPED_TEST(AnalyzeHead, LongInputsSampleTheRowsOfTotalVariationEvenly) {
