@@ -27,8 +27,7 @@ constexpr std::array<RowText, ParametersPanel::row_count> texts{{
     {"##delta", "δ", "separation", "%.3g",
      "How far apart the lag vectors of two segments are, in the 1-norm over T entries. The paper's guarantee needs ε ≤ δ / (5 "
      "T)."},
-    {"##T", "T", "probe length", "%.0f",
-     "Entries of a column that one probe reads, from the diagonal down: T dot products of width d."},
+    {"##T", "T", "probe", "%.0f", "Entries of a column that one probe reads, from the diagonal down: T dot products of width d."},
     {"##n", "n", "tokens", "%.0f", "Tokens from the start of the text. Exact attention costs n² (d + d_v) / 2 multiply-adds."},
 }};
 
@@ -54,8 +53,7 @@ void ParametersPanel::draw(Session& session) {
   const auto whole = [](Index& target, double value) { target = static_cast<Index>(std::llround(std::clamp(value, 0.0, 1e15))); };
   const Index tokens = session.source()->layer(request.layer).size;
 
-  name_width_ = 0.0F;
-  for (const RowText& row : texts) name_width_ = std::max(name_width_, ImGui::CalcTextSize(row.name).x);
+  columns_ = columns();
   auto k_value = static_cast<double>(request.k);
   auto T_value = static_cast<double>(request.T);
   auto n_value = static_cast<double>(request.n);
@@ -72,24 +70,35 @@ void ParametersPanel::draw(Session& session) {
   if (request != before) session.want(request);
 }
 
+ParametersPanel::Columns ParametersPanel::columns() {
+  const float em = ImGui::GetFontSize();
+  const float gap = ImGui::GetStyle().ItemSpacing.x;
+  Columns columns;
+  columns.name = ImGui::GetCursorPosX() + 1.15F * em;
+  columns.number_width = 4.0F * em;
+  float names = 0.0F;
+  for (const RowText& row : texts) names = std::max(names, ImGui::CalcTextSize(row.name).x);
+  const float end = ImGui::GetContentRegionMax().x - columns.number_width - gap;
+  columns.named = end - (columns.name + names + gap) >= 4.0F * em;
+  columns.slider = columns.named ? columns.name + names + gap : columns.name;
+  columns.slider_width = end - columns.slider;
+  return columns;
+}
+
 bool ParametersPanel::draw_row(Row row, double& value, const SliderScale& scale) {
   const RowText& text = texts[row];
-  const float line_start = ImGui::GetCursorPosX();
-  const float symbol_width = ImGui::GetFontSize() * 1.25F;
-  const float number_width = ImGui::GetFontSize() * 4.2F;
-  const float slider_start = line_start + symbol_width + name_width_ + std::round(1.5F * ImGui::GetStyle().ItemSpacing.x);
-  const float slider_width = ImGui::GetContentRegionMax().x - slider_start - number_width - ImGui::GetStyle().ItemSpacing.x;
   ImGui::BeginGroup();
   ImGui::AlignTextToFramePadding();
   ui::bold(text.symbol);
-  ImGui::SameLine(line_start + symbol_width);
-  ImGui::AlignTextToFramePadding();
-  ui::dim(text.name);
+  if (columns_.named) {
+    ImGui::SameLine(columns_.name);
+    ui::dim(text.name);
+  }
   ImGui::EndGroup();
   ui::tooltip(text.help);
-  ImGui::SameLine(slider_start);
+  ImGui::SameLine(columns_.slider);
   bool wants_entry = false;
-  bool changed = ui::slider(text.id, value, scale, slider_width, wants_entry);
+  bool changed = ui::slider(text.id, value, scale, columns_.slider_width, wants_entry);
   if (changed) value = three_digits(value);
   const ImVec2 low = ImGui::GetItemRectMin();
   const ImVec2 high = ImGui::GetItemRectMax();
@@ -97,7 +106,7 @@ bool ParametersPanel::draw_row(Row row, double& value, const SliderScale& scale)
   ui::tooltip(text.help);
   if (wants_entry) typing_ = row;
   ImGui::SameLine();
-  ImGui::SetNextItemWidth(number_width);
+  ImGui::SetNextItemWidth(columns_.number_width);
   draw_number(row, value, changed);
   return changed;
 }
@@ -109,6 +118,7 @@ void ParametersPanel::draw_number(Row row, double& value, bool& changed) {
     typing_ = -1;
   }
   ImGui::PushFont(ui::mono_font());
+  ImGui::PushStyleVarX(ImGuiStyleVar_FramePadding, std::round(ImGui::GetStyle().FramePadding.x / 2.0F));
   ImGui::PushID(text.id);
   double typed = value;
   // On leaving the field, not at every key: the 1 of 128 is no wish.
@@ -118,15 +128,16 @@ void ParametersPanel::draw_number(Row row, double& value, bool& changed) {
     changed = true;
   }
   ImGui::PopID();
+  ImGui::PopStyleVar();
   ImGui::PopFont();
   ui::tooltip("Type an exact number; a double click on the slider comes here too.");
 }
 
 void ParametersPanel::draw_search(AnalysisRequest& request) const {
-  const float line_start = ImGui::GetCursorPosX();
   ImGui::AlignTextToFramePadding();
   ui::dim("search");
-  ImGui::SameLine(line_start + ImGui::GetFontSize() * 1.25F + name_width_ + std::round(1.5F * ImGui::GetStyle().ItemSpacing.x));
+  ImGui::SameLine(
+      std::max(columns_.slider, ImGui::GetItemRectMax().x - ImGui::GetWindowPos().x + ImGui::GetStyle().ItemSpacing.x));
   using convbasis::Search;
   if (ui::choice("binary", request.search == Search::binary)) request.search = Search::binary;
   ui::tooltip("O(log n) probes for each start. Finds the first differing column only where the predicate is monotone.");

@@ -19,6 +19,13 @@ class ParametersPanel {
   ImVec4 slider_rectangle(Row row) const { return rectangles_[row]; }
 
  private:
+  /// Where the parts of a line stand, in pixels from the panel's edge. A narrow panel has no room for names; tooltips have them
+  /// too.
+  struct Columns {
+    float name = 0.0F, slider = 0.0F, slider_width = 0.0F, number_width = 0.0F;
+    bool named = true;
+  };
+  static Columns columns();
   /// One line: name, slider, number. True when `value` changed.
   bool draw_row(Row row, double& value, const SliderScale& scale);
   void draw_number(Row row, double& value, bool& changed);
@@ -26,8 +33,8 @@ class ParametersPanel {
   static void draw_threshold(const AnalysisRequest& request);
 
   std::array<ImVec4, row_count> rectangles_{};
-  int typing_ = -1;       ///< the row whose number should get the keyboard
-  float name_width_ = 0;  ///< of the widest row name, in pixels
+  int typing_ = -1;  ///< the row whose number should get the keyboard
+  Columns columns_;
 };
 
 }  // namespace convscope

@@ -33,9 +33,12 @@ void SourcePanel::draw(Session& session) {
     ImGui::Spacing();
     ui::dim("Heads by error, where measured");
     ui::tooltip("Relative output error with the parameters below: bright is 0, dark is 1 or more, grey was not opened yet.");
-    const float planted_line =
-        ImGui::GetFrameHeightWithSpacing() * (ImGui::GetStateStorage()->GetBool(ImGui::GetID("##planted")) ? 7.0F : 1.0F);
-    draw_head_grid(session, std::max(ImGui::GetContentRegionAvail().y - planted_line, ImGui::GetFontSize() * 4.0F));
+    const bool form_is_open = ImGui::GetStateStorage()->GetBool(ImGui::GetID("##planted"));
+    const float form = ImGui::GetFrameHeightWithSpacing() * (form_is_open ? 7.0F : 1.0F);
+    // The grid takes what the form leaves, but never so little that its cells cannot be told apart.
+    const auto rows = static_cast<float>(std::min<std::size_t>(session.source()->layers().size(), 20));
+    const float least = ImGui::GetFontSize() * (2.0F + 0.6F * rows);
+    draw_head_grid(session, std::max(ImGui::GetContentRegionAvail().y - form, least));
   } else {
     ImGui::Spacing();
     ui::wrapped("Drop q/k/v files (safetensors, npy) here, or open the example.");
@@ -52,10 +55,14 @@ void SourcePanel::draw_description(const Session& session) {
   ui::fitted(source->name(), ImGui::GetColorU32(ImGuiCol_TextLink));
   if (!source->model().empty() && source->model() != source->name()) ui::fitted(source->model());
   const auto& layer = source->layer(session.wanted().layer);
-  const auto count = [](Index number, const char* what) { return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s"); };
+  // Spaces that do not break keep a number and its unit on one line.
+  const auto count = [](Index number, const char* what) {
+    return fmt::format("{}\u00A0{}{}", number, what, number == 1 ? "" : "s");
+  };
   ImGui::PushStyleColor(ImGuiCol_Text, ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled));
-  ui::wrapped(fmt::format("{} · {} · {} · d {} · {}", count(static_cast<Index>(source->layers().size()), "layer"),
-                          count(layer.heads, "head"), count(layer.kv_heads, "kv head"), layer.width, count(layer.size, "token")));
+  ui::wrapped(fmt::format("{} · {} · {} · d\u00A0{} · {}", count(static_cast<Index>(source->layers().size()), "layer"),
+                          count(layer.heads, "head"), count(layer.kv_heads, "kv\u00A0head"), layer.width,
+                          count(layer.size, "token")));
   ImGui::PopStyleColor();
   if (!layer.reason.empty()) ui::tooltip(layer.reason);
 }
@@ -91,6 +98,7 @@ void SourcePanel::draw_head_grid(Session& session, float height) {
 
 void SourcePanel::draw_planted_form(Session& session) {
   const bool unfolded = ImGui::CollapsingHeader("Planted input");
+  if (ImGui::IsItemToggledOpen()) ImGui::SetScrollHereY(0.0F);
   ImGui::GetStateStorage()->SetBool(ImGui::GetID("##planted"), unfolded);
   ui::tooltip(
       "An input whose conv basis is known: rotary scores that are exactly Toeplitz in each of k segments, with noise on top.");

@@ -13,6 +13,9 @@ namespace convscope {
 
 namespace {
 
+constexpr ImGuiWindowFlags bar_flags =
+    ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse | ImGuiWindowFlags_NoSavedSettings;
+
 std::string quoted_token(const Source& source, Index position) {
   const auto& tokens = source.tokens();
   if (static_cast<std::size_t>(position) >= tokens.size()) return "";
@@ -72,8 +75,7 @@ void draw_message(Session& session, const std::string& text, const ImVec4& colou
   const float button = ImGui::CalcTextSize("Dismiss").x + 2.0F * ImGui::GetStyle().FramePadding.x;
   const float room = ImGui::GetMainViewport()->Size.x - button - 4.0F * ImGui::GetStyle().WindowPadding.x;
   const float height = ImGui::CalcTextSize(text.c_str(), nullptr, false, room).y + line - ImGui::GetTextLineHeight();
-  if (ImGui::BeginViewportSideBar("##message", ImGui::GetMainViewport(), ImGuiDir_Down, height,
-                                  ImGuiWindowFlags_NoSavedSettings)) {
+  if (ImGui::BeginViewportSideBar("##message", ImGui::GetMainViewport(), ImGuiDir_Down, height, bar_flags)) {
     ImGui::PushTextWrapPos(ImGui::GetCursorPosX() + room);
     ImGui::PushStyleColor(ImGuiCol_Text, colour);
     ImGui::TextUnformatted(text.c_str());
@@ -90,9 +92,8 @@ void draw_message(Session& session, const std::string& text, const ImVec4& colou
 void draw_status_bar(Session& session, const MapView& view) {
   const Progress progress = session.progress();
   const AnalysisResult& result = session.result();
-  constexpr ImGuiWindowFlags flags = ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoSavedSettings;
   if (ImGui::BeginViewportSideBar("##status", ImGui::GetMainViewport(), ImGuiDir_Down, ImGui::GetFrameHeightWithSpacing(),
-                                  flags)) {
+                                  bar_flags)) {
     if (result.analysis) {
       draw_cell(result, view);
     } else {
