@@ -135,6 +135,40 @@ TEST_F(WindowTest, DraggingTheSliderChangesK) {
   EXPECT_EQ(analysis().options.k, after);
 }
 
+TEST_F(WindowTest, TypingANumberSetsItExactly) {
+  const ImVec4 slider = app_->parameters().slider_rectangle(ParametersPanel::eps);
+  move_mouse((slider.x + slider.z) / 2.0F, (slider.y + slider.w) / 2.0F);
+  for (const bool down : {true, false, true, false}) press_mouse(down);
+  app_->frame();
+  ImGui::GetIO().AddInputCharactersUTF8("0.0125");
+  app_->frame();
+  ImGui::GetIO().AddKeyEvent(ImGuiKey_Enter, true);
+  app_->frame();
+  ImGui::GetIO().AddKeyEvent(ImGuiKey_Enter, false);
+  app_->frame();
+  EXPECT_EQ(session().wanted().eps, 0.0125);
+  settle();
+  EXPECT_EQ(analysis().options.eps, 0.0125);
+}
+
+TEST_F(WindowTest, ClickInTheHeadGridOpensAHead) {
+  const auto& layers = session().source()->layers();
+  ASSERT_GT(layers.front().heads, 1) << "the example has several heads";
+  const ImVec4 panel = rectangle("###source");
+  bool opened = false;
+  // Rows of the grid lie somewhere in the lower half of the panel; its cells span the width.
+  for (float y = panel.y + 150.0F; y < panel.w && !opened; y += 6.0F) {
+    move_mouse(panel.z - 30.0F, y);
+    press_mouse(true);
+    press_mouse(false);
+    opened = session().wanted().head == layers.front().heads - 1;
+  }
+  ASSERT_TRUE(opened);
+  settle();
+  EXPECT_EQ(session().result().request.head, layers.front().heads - 1);
+  EXPECT_FALSE(session().stale());
+}
+
 TEST_F(WindowTest, PointingAtTheMapReadsACell) {
   const ImVec4 map = rectangle("###exact");
   bool found = false;
