@@ -33,7 +33,7 @@ void require_fitting(Index size, const MatrixView<T>& value, const MutableMatrix
 
 template <Real T>
 double row_size(MatrixView<T> matrix, Index row) {
-  return std::sqrt(static_cast<double>(matrix.row(row).squaredNorm()) / static_cast<double>(matrix.cols()));
+  return std::sqrt(matrix.row(row).template cast<double>().squaredNorm() / static_cast<double>(matrix.cols()));
 }
 
 }  // namespace
@@ -74,7 +74,7 @@ struct ConvAttentionPlan<T>::State {
   /// The size of a typical output row: the median over the rows that are sound on the scale of V, for a row that the FFT has
   /// spoilt must not raise the yardstick. 0 when there are none.
   double typical_row(MatrixView<T> value, MatrixView<T> output, std::span<const double> noise) const {
-    const double value_size = std::sqrt(static_cast<double>(value.squaredNorm()) / static_cast<double>(value.size()));
+    const double value_size = std::sqrt(value.template cast<double>().squaredNorm() / static_cast<double>(value.size()));
     std::vector<double> sizes;
     for (Index i = 0; i < output.rows(); ++i) {
       if (!weights->underflows(i) && row_noise(noise, i) <= row_tolerance * value_size) sizes.push_back(row_size(output, i));

@@ -68,9 +68,9 @@ void add_window_sums(std::span<const T> lags, std::size_t window, std::span<doub
 
 template <Real T>
 bool ConvWeights<T>::underflows(Index row) const {
-  // Up to 2^30 weights below the smallest normal number are taken for 0: beside this limit they do not show.
-  constexpr double limit =
-      static_cast<double>(std::numeric_limits<T>::min()) * 1e9 / static_cast<double>(std::numeric_limits<T>::epsilon());
+  // Float: 2^30 weights that were taken for 0, being below the smallest normal number, do not show beside 1e-22. Double: the
+  // squares of weights, which the error estimate sums, must not vanish beside the row sum.
+  constexpr double limit = std::same_as<T, float> ? 1e-22 : 1e-140;
   return !(row_sum[static_cast<std::size_t>(row)] > limit);
 }
 

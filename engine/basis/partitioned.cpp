@@ -231,9 +231,9 @@ std::vector<double> PartitionedProduct<T>::error_estimate(MatrixView<T> value) c
   const auto columns = static_cast<double>(value.cols());
   std::vector<PieceSize> sizes;
   for (const Piece& piece : layout_.pieces) {
-    const auto part = rows(value, piece.first, piece.last - piece.first);
-    const double mean_square = static_cast<double>(part.colwise().mean().squaredNorm()) / columns;
-    const double square = static_cast<double>(part.squaredNorm()) / columns;
+    const auto part = rows(value, piece.first, piece.last - piece.first).template cast<double>();
+    const double mean_square = part.colwise().mean().squaredNorm() / columns;
+    const double square = part.squaredNorm() / columns;
     sizes.push_back({mean_square, std::max(0.0, square - mean_square * static_cast<double>(part.rows()))});
   }
   return error_estimate(sizes);
