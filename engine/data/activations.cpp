@@ -47,6 +47,9 @@ std::string name_for_people(const Files& files) {
   return name;
 }
 
+/// What an error about the files together begins with.
+std::string path_of(const Files& files) { return files.size() == 1 ? files.front()->path().string() : name_for_people(files); }
+
 /// Calls visit(source) for every tensor of every file.
 template <class Visit>
 void for_each_tensor(const Files& files, Visit visit) {
@@ -96,7 +99,7 @@ std::vector<Group> groups_by_hints(const Files& files, const ActivationHints& hi
   });
   for (std::size_t role = 0; role < patterns.size(); ++role) {
     if (found[role]) continue;
-    throw FileError(name_for_people(files),
+    throw FileError(path_of(files),
                     fmt::format("has no tensor {} (given as {})", in_quotes(patterns[role]), name_of(roles[role])));
   }
   return complete_groups(std::move(named));
@@ -113,12 +116,12 @@ std::vector<Group> groups_by_hints(const Files& files, const ActivationHints& hi
   if (count > names.size()) names.emplace_back("...");
   const std::string held = fmt::format("{} tensor{} ({})", count, count == 1 ? "" : "s", fmt::join(names, ", "));
   if (parameters) {
-    throw FileError(name_for_people(files),
+    throw FileError(path_of(files),
                     fmt::format("no query, key and value among its {}; these are a model's weights, expected activations, as "
                                 "tools/export_activations.py writes them",
                                 held));
   }
-  throw FileError(name_for_people(files),
+  throw FileError(path_of(files),
                   fmt::format("no query, key and value among its {}; expected names such as layers.0.q, layers.0.k, "
                               "layers.0.v, or give the three names",
                               held));

@@ -65,7 +65,7 @@ const TensorInfo* TensorFile::find(std::string_view name) const {
   return found == tensors().end() ? nullptr : &*found;
 }
 
-std::vector<std::byte> TensorFile::payload(const TensorInfo& tensor, Index first, Index count) const {
+void TensorFile::require_readable(const TensorInfo& tensor, Index first, Index count) const {
   if (!is_floating(tensor.dtype)) {
     throw FileError(path().string(), fmt::format("tensor {} has dtype {}; expected f16, bf16, f32 or f64", in_quotes(tensor.name),
                                                  name_of(tensor.dtype)));
@@ -75,6 +75,10 @@ std::vector<std::byte> TensorFile::payload(const TensorInfo& tensor, Index first
     throw FileError(path().string(), fmt::format("tensor {} has {} elements, but {} from element {} on were asked for",
                                                  in_quotes(tensor.name), held, count, first));
   }
+}
+
+std::vector<std::byte> TensorFile::payload(const TensorInfo& tensor, Index first, Index count) const {
+  require_readable(tensor, first, count);
   const std::size_t width = bytes_of(tensor.dtype);
   std::vector<std::byte> bytes(static_cast<std::size_t>(count) * width);
   reader_->read(tensor.offset + static_cast<std::uint64_t>(first) * width, bytes);
@@ -114,8 +118,8 @@ void TensorFile::read(const TensorInfo& tensor, Index first, std::span<T> out) c
     convert<T>(tensor.dtype, payload(tensor, first, count), out);
     return;
   }
-  payload(tensor, first, 0);  // for its checks of the type and of the beginning
-  if (count > tensor.element_count() - first) payload(tensor, first, count);
+  require_readable(tensor, first, count);
+  if (count == 0) return;
   const std::vector<Index> strides = tensor.strides();
   std::vector<Index> positions(out.size());
   for (Index i = 0; i < count; ++i) {
@@ -124,7 +128,6 @@ void TensorFile::read(const TensorInfo& tensor, Index first, std::span<T> out) c
       positions[static_cast<std::size_t>(i)] += rest % tensor.shape[axis] * strides[axis];
     }
   }
-  if (count == 0) return;
   const auto [low, high] = std::minmax_element(positions.begin(), positions.end());
   std::vector<T> stretch(static_cast<std::size_t>(*high - *low + 1));
   convert<T>(tensor.dtype, payload(tensor, *low, *high - *low + 1), stretch);

@@ -69,6 +69,7 @@ class TensorFile {
   void read(const TensorInfo& tensor, const PayloadMatrix& where, MutableMatrixView<T> out) const;
 
  private:
+  void require_readable(const TensorInfo& tensor, Index first, Index count) const;
   /// Payload elements [first, first + count), little-endian.
   std::vector<std::byte> payload(const TensorInfo& tensor, Index first, Index count) const;
 

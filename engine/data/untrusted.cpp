@@ -16,7 +16,11 @@ std::string in_quotes(std::string_view text) {
   return result + '"';
 }
 
-std::string shape_text(std::span<const Index> shape) { return fmt::format("({})", fmt::join(shape, ", ")); }
+std::string shape_text(std::span<const Index> shape) {
+  constexpr std::size_t longest = 8;
+  return fmt::format("({}{})", fmt::join(shape.first(std::min(shape.size(), longest)), ", "),
+                     shape.size() > longest ? ", ..." : "");
+}
 
 std::optional<std::uint64_t> checked_product(std::uint64_t a, std::uint64_t b) {
   if (b != 0 && a > std::numeric_limits<std::uint64_t>::max() / b) return std::nullopt;

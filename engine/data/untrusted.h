@@ -15,7 +15,7 @@ namespace convbasis {
 /// `text` in quotes for a one-line message: control characters and bytes outside ASCII shown as '?', cut after 80 characters.
 std::string in_quotes(std::string_view text);
 
-/// "(9, 256, 64)"
+/// "(9, 256, 64)"; cut after 8 axes.
 std::string shape_text(std::span<const Index> shape);
 
 /// a * b, or nothing when it does not fit.

@@ -184,6 +184,13 @@ TEST(SafetensorsBadInput, Shapes) {
               HasSubstr("shape (7) of u8, which is 7 bytes, but its data_offsets (0, 8) hold 8"));
 }
 
+TEST(SafetensorsBadInput, LongShapesAreCut) {
+  std::string shape = "[1";
+  for (int i = 0; i < 1000; ++i) shape += ",1";
+  EXPECT_THAT(tensor_problem("\"dtype\":\"U8\",\"shape\":" + shape + "],\"data_offsets\":[0,8]"),
+              HasSubstr("shape (1, 1, 1, 1, 1, 1, 1, 1, ...) of u8, which is 1 bytes"));
+}
+
 TEST(SafetensorsBadInput, ProductsThatOverflow) {
   // 2^32 * 2^32 is 0 in 64 bits, and a zero axis must not hide an overflow of the others.
   EXPECT_THAT(tensor_problem("\"dtype\":\"U8\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]", 0),
