@@ -67,6 +67,8 @@ void draw_progress(Session& session, const Progress& progress) {
   const std::string stage = progress.stage.empty() ? "opening" : progress.stage;
   ImGui::ProgressBar(static_cast<float>(progress.fraction), {bar, ImGui::GetTextLineHeight()}, stage.c_str());
   ImGui::SameLine();
+  // The bar, drawn as a frame, would push the button below the line.
+  ImGui::SetCursorPosY(ImGui::GetCursorPosY() - ImGui::GetStyle().FramePadding.y);
   if (ImGui::SmallButton("Cancel")) session.cancel();
 }
 

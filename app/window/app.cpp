@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <utility>
 
 namespace convscope {
@@ -25,6 +26,7 @@ namespace {
 // Popups and layouts settle one or two frames after the event that caused them.
 constexpr int frames_after_event = 3;
 constexpr int most_broken_frames = 10;
+constexpr double infinitely_long = std::numeric_limits<double>::infinity();
 
 App& app_of(GLFWwindow* window) { return *static_cast<App*>(glfwGetWindowUserPointer(window)); }
 
@@ -123,17 +125,20 @@ void App::wake() {
 
 bool App::settled() const { return !session_.busy() && !session_.awaits_poll() && maps_.settled(); }
 
-bool App::animated() const { return session_.busy() || source_.waits_for_dialog(); }
+double App::seconds_to_next_pulse() const {
+  if (session_.busy() || source_.waits_for_dialog()) return 0.05;         // a progress bar moves
+  if (ImGui::GetIO().WantTextInput) return 0.25;                          // a text cursor blinks
+  if (ImGui::GetCurrentContext()->SettingsDirtyTimer > 0.0F) return 0.5;  // frames count down to saving the layout
+  return infinitely_long;
+}
 
 bool App::step(double seconds) {
-  // A progress bar moves and a text cursor blinks without events.
-  const double pulse = animated() ? 0.05 : 0.25;
-  const bool pulses = animated() || ImGui::GetIO().WantTextInput;
+  const double pulse = seconds_to_next_pulse();
   if (frames_due_ > 0 || woken_) {
     glfwPollEvents();
   } else {
-    glfwWaitEventsTimeout(pulses ? std::min(seconds, pulse) : seconds);
-    if (pulses && frames_due_ == 0) frames_due_ = 1;
+    glfwWaitEventsTimeout(std::min(seconds, pulse));
+    if (pulse < infinitely_long) frames_due_ = std::max(frames_due_, 1);
   }
   if (woken_.exchange(false)) frames_due_ = frames_after_event;
   if (frames_due_ == 0) return false;

@@ -62,7 +62,8 @@ class App {
   void load_look(const WindowOptions& wishes);
   void make_actions();
   void wake();
-  bool animated() const;
+  /// Until a frame is needed without any event.
+  double seconds_to_next_pulse() const;
   void render(GLuint framebuffer);
   void draw();
   void draw_dock_space();

@@ -86,6 +86,7 @@ void Platform::start_imgui() {
   io.ConfigWindowsMoveFromTitleBarOnly = true;
   // Dear ImGui would truncate the file in place; the window saves it itself.
   io.IniFilename = nullptr;
+  io.IniSavingRate = 2.0F;  // seconds after the last change
   ImGui_ImplGlfw_InitForOpenGL(window_, true);
   ImGui_ImplOpenGL3_Init("#version 330 core");
   imgui_started_ = true;
