@@ -54,6 +54,7 @@ void expect_true(const HeadAnalysis<T>& analysis) {
   const ErrorReport& error = analysis.error;
   EXPECT_NEAR(error.relative_error, reference::relative_error(output, exact_output), 10.0 * tolerance);
   EXPECT_NEAR(error.max_abs_error, reference::max_error(output, exact_output), 10.0 * tolerance);
+  EXPECT_NEAR(error.max_score_error, reference::max_error(basis_scores, scores), 2.0 * tolerance);
   ASSERT_EQ(error.row_error.size(), static_cast<std::size_t>(n));
   const double row_rms = exact_output.norm() / std::sqrt(static_cast<double>(n));
   ASSERT_EQ(error.total_variation_rows, n) << "n <= 4096: every row";
