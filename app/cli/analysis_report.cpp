@@ -104,6 +104,7 @@ void print_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
   print_field("search monotone", analysis.recovery.monotone ? "yes" : "no: the binary search may have missed starts");
   print_field("relative error", three_digits(error.relative_error));
   print_field("max abs error", three_digits(error.max_abs_error));
+  print_field("max score error", three_digits(error.max_score_error));
   print_field("bound", analysis.bound ? three_digits(*analysis.bound)
                                       : "none: it needs eps <= delta / (5 T) and scores within 2 eps of a conv basis");
   print_field("mean total variation",

@@ -65,11 +65,11 @@ void write_output(const std::filesystem::path& path, const convbasis::Matrix<T>&
 
 template <Real T>
 void analyze(const AnalyzeOptions& options) {
-  const LongWork work(options.threads);
+  LongWork work(options.threads);
   HeadInput<T> input = load_head<T>(options.input);
   const RecoverOptions recover = recover_options(options, input.tensors.query.rows());
   const auto analysis = convbasis::analyze_head<T>(std::move(input.tensors), recover, work.context());
-  work.context().check();
+  work.finish();
   write_output(options.output, analysis.output);
   write_output(options.exact_output, analysis.exact_output);
   options.json ? print_json(to_json(input, analysis)) : print_table(input, analysis);

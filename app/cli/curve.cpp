@@ -74,12 +74,12 @@ void print_table(const Machine& machine, const CurveRequest& request, const std:
 
 void measure(const CurveOptions& options) {
   if (!options.csv.empty()) require_writable_place("--csv", options.csv);
-  const LongWork work(options.threads);
+  LongWork work(options.threads);
   const Machine machine = this_machine(options.threads);
   CurveRequest request = options.request;
   request.precision = options.precision == "f64" ? convbasis::Precision::f64 : convbasis::Precision::f32;
   const std::vector<CurvePoint> points = convbasis::measure_curve(request, work.context());
-  work.context().check();
+  work.finish();
   if (!options.csv.empty()) {
     write_result([&] { convbasis::write_file_atomically(options.csv, csv_text(machine, points)); });
   }

@@ -2,7 +2,6 @@
 #include "cli/input_options.h"
 #include "cli/verbs.h"
 #include "data/activations.h"
-#include "state/text.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

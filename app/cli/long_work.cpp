@@ -13,6 +13,7 @@ namespace convscope {
 namespace {
 
 constexpr auto redraw_interval = std::chrono::milliseconds(100);
+constexpr auto patience = std::chrono::milliseconds(50);  ///< a stop is promised within a tenth of a second
 
 sigset_t stop_signals() {
   sigset_t signals;
@@ -62,17 +63,34 @@ LongWork::LongWork(int threads) {
 }
 
 LongWork::~LongWork() {
-  finished_ = true;
+  bar_.clear();
+  {
+    const std::lock_guard lock(mutex_);
+    finished_ = true;
+  }
+  finished_changed_.notify_one();
   pthread_kill(watcher_.native_handle(), SIGTERM);  // wakes it from sigwait
   watcher_.join();
+}
+
+void LongWork::finish() {
+  const std::lock_guard lock(mutex_);
+  context_.check();
+  finished_ = true;
 }
 
 void LongWork::watch_signals() {
   const sigset_t signals = stop_signals();
   int signal = 0;
-  while (sigwait(&signals, &signal) == 0 && !finished_) {
-    if (!stop_.request_stop()) std::_Exit(EXIT_FAILURE);  // the second signal: somebody does not want to wait
-  }
+  sigwait(&signals, &signal);
+  std::unique_lock lock(mutex_);
+  if (finished_) return;
+  stop_.request_stop();
+  if (finished_changed_.wait_for(lock, patience, [this] { return finished_; })) return;
+  // The lock is kept, so finish() cannot return and no file is being written.
+  bar_.clear();
+  std::fprintf(stderr, "convscope: %s\n", convbasis::Cancelled().what());
+  std::_Exit(EXIT_FAILURE);
 }
 
 }  // namespace convscope

@@ -4,8 +4,9 @@
 
 #include "core/run_context.h"
 
-#include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <mutex>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -34,9 +35,9 @@ class ProgressBar {
   Clock::time_point last_draw_;
 };
 
-/// Holds the run context of a verb with long work. From construction on, SIGINT and SIGTERM no longer end the program but
-/// request a stop, which the engine answers by throwing Cancelled, so no file is left half-written; a second signal ends
-/// the program at once. Construct it before any other thread: threads inherit the blocked signals.
+/// Holds the run context of a verb with long work. From construction on, SIGINT and SIGTERM request a stop, which the engine
+/// answers by throwing Cancelled. Where it cannot answer soon (it may be reading a file) the program ends at once with the
+/// same message and exit code 1. Construct it before any other thread: threads inherit the blocked signals.
 class LongWork {
  public:
   explicit LongWork(int threads);
@@ -45,6 +46,9 @@ class LongWork {
   LongWork& operator=(const LongWork&) = delete;
 
   const convbasis::RunContext& context() const { return context_; }
+  /// The work is done and its results are about to be written: from here on signals are ignored, so that no file is left
+  /// half-written. Throws Cancelled when a stop was requested before.
+  void finish();
 
  private:
   void watch_signals();
@@ -52,7 +56,9 @@ class LongWork {
   ProgressBar bar_;
   std::stop_source stop_;
   convbasis::RunContext context_;
-  std::atomic<bool> finished_ = false;
+  std::mutex mutex_;
+  std::condition_variable finished_changed_;
+  bool finished_ = false;  // guarded by mutex_
   std::thread watcher_;
 };
 
