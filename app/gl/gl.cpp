@@ -2,6 +2,8 @@
 #define GLAD_GL_IMPLEMENTATION
 #include "gl/gl.h"
 
+#include <string>
+
 namespace convscope::gl {
 
 void load(GLADloadfunc resolve) {
@@ -13,7 +15,5 @@ void load(GLADloadfunc resolve) {
     throw Error("OpenGL: found version " + std::to_string(major) + "." + std::to_string(minor) + ", needed is 3.3 or newer");
   }
 }
-
-bool is_loaded() { return glad_glCreateProgram != nullptr; }
 
 }  // namespace convscope::gl

@@ -19,7 +19,4 @@ class Error : public std::runtime_error {
 /// older than OpenGL 3.3. May be called again.
 void load(GLADloadfunc resolve);
 
-/// True once load() has succeeded.
-bool is_loaded();
-
 }  // namespace convscope::gl

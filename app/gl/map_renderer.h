@@ -19,6 +19,7 @@ namespace convscope::gl {
 struct TileOnMap {
   convbasis::MapTileKey key;
   std::shared_ptr<const convbasis::MapTile> values;
+  bool operator==(const TileOnMap&) const = default;
 };
 
 /// How values become colours.
@@ -27,6 +28,7 @@ struct MapColours {
   ColourMap map = ColourMap::viridis;
   Rgb masked;        ///< above the diagonal and outside of the matrix
   Rgb not_a_number;  ///< NaN below the diagonal, and infinities
+  bool operator==(const MapColours&) const = default;
 };
 
 /// Keeps the textures of recently drawn tiles. Make it with a current context.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -51,7 +52,7 @@ ValueTexture::ValueTexture(std::span<const float> values, int size) {
 }
 
 LookupTexture::LookupTexture(const ColourTable& table) : texture_(bind_new_texture(GL_LINEAR)) {
-  std::array<std::uint8_t, 256 * 4> bytes{};
+  std::array<std::uint8_t, std::size_t{256} * 4> bytes{};
   const auto byte = [](float part) { return static_cast<std::uint8_t>(std::lround(std::clamp(part, 0.0F, 1.0F) * 255.0F)); };
   for (std::size_t i = 0; i < table.size(); ++i) {
     bytes[4 * i] = byte(table[i].r);
@@ -62,8 +63,8 @@ LookupTexture::LookupTexture(const ColourTable& table) : texture_(bind_new_textu
   glTexImage2D(GL_TEXTURE_2D, 0, GL_RGBA8, 256, 1, 0, GL_RGBA, GL_UNSIGNED_BYTE, bytes.data());
 }
 
-void Canvas::resize(int width, int height) {
-  if (width == width_ && height == height_) return;
+bool Canvas::resize(int width, int height) {
+  if (width == width_ && height == height_) return false;
   texture_ = bind_new_texture(GL_NEAREST);
   glTexImage2D(GL_TEXTURE_2D, 0, GL_RGBA8, width, height, 0, GL_RGBA, GL_UNSIGNED_BYTE, nullptr);
   GLuint name = 0;
@@ -82,6 +83,7 @@ void Canvas::resize(int width, int height) {
   }
   width_ = width;
   height_ = height;
+  return true;
 }
 
 Program::Program(const char* vertex_source, const char* fragment_source) : program_(glCreateProgram()) {

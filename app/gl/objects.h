@@ -32,8 +32,8 @@ class LookupTexture {
 /// A picture that can be drawn into and then shown: 8-bit RGBA, nearest sampling.
 class Canvas {
  public:
-  /// Makes the picture width x height pixels (each >= 1) large; keeps it when it already is. Throws Error.
-  void resize(int width, int height);
+  /// Makes the picture width x height pixels (each >= 1) large. False when it already is, and then keeps it. Throws Error.
+  bool resize(int width, int height);
   int width() const { return width_; }
   int height() const { return height_; }
   GLuint texture() const { return texture_.get(); }

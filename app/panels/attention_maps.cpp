@@ -8,7 +8,6 @@
 
 #include <fmt/format.h>
 #include <imgui.h>
-#include <imgui_internal.h>
 
 #include <algorithm>
 #include <cfloat>
@@ -140,14 +139,8 @@ void AttentionMaps::draw_panel(Panel& panel, const MapsInput& input, MapView& vi
   panel.tiles.clear();
   panel.complete = true;
   panel.room = 0.0F;
-  // The panel writes its own title, so a tab bar is wanted only when panels are stacked.
-  ImGuiWindowClass dock_class;
-  dock_class.DockNodeFlagsOverrideSet = ImGuiDockNodeFlags_AutoHideTabBar;
-  ImGui::SetNextWindowClass(&dock_class);
   constexpr ImGuiWindowFlags flags = ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse;
   const bool seen = ImGui::Begin(text_of(panel.kind).window, nullptr, flags);
-  // ImGui looks at the flag when a window is docked; one that a layout has docked before its first frame has none yet.
-  if (ImGui::IsWindowAppearing() && ImGui::IsWindowDocked()) ImGui::GetWindowDockNode()->WantHiddenTabBarUpdate = true;
   const auto lay_out = [this, corner = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail()](float largest_side) {
     return lay_out_map(corner, room, axis_label_width(size_), ImGui::GetFontSize(), largest_side);
   };
@@ -157,27 +150,34 @@ void AttentionMaps::draw_panel(Panel& panel, const MapsInput& input, MapView& vi
   if (seen && (!input.analysis || !gl_problem_.empty())) {
     ui::empty_state(gl_problem_.empty() ? "Drop q/k/v files here, or open the example" : gl_problem_);
   } else if (seen && layout.side >= 1.0F) {
-    const MapFrame frame{layout.map, layout.side, window_};
-    draw_picture(panel, input, view, frame);
-    draw_axes(frame, layout, size_);
-    draw_overlay(panel, input, view, frame);
-    steer(view, frame);
-    draw_menu(input, view);
-    const auto shown = view.shown();
-    const auto tokens = input.tokens.first(std::min(input.tokens.size(), static_cast<std::size_t>(size_)));
-    draw_token_strip(layout, tokens, shown && shown->column < size_ ? std::optional(shown->column) : std::nullopt);
-    if (renderer_) {
-      const gl::MapColours colours = colours_of(panel.kind, view);
-      draw_colour_bar(layout, colours.scale, texture_id(renderer_->lookup(colours.map)));
-    }
-    if (layout.statistics) {
-      ImGui::SetCursorScreenPos({layout.map.x, layout.statistics_y});
-      ImGui::PushFont(ui::mono_font(), ImGui::GetStyle().FontSizeBase * 0.875F);
-      ui::fitted(statistics_line(panel, input, view), ImGui::GetColorU32(ImGuiCol_TextDisabled));
-      ImGui::PopFont();
-    }
+    draw_map(panel, input, view, layout);
+    draw_lines_below(panel, input, view, layout);
   }
   ImGui::End();
+}
+
+void AttentionMaps::draw_map(Panel& panel, const MapsInput& input, MapView& view, const MapLayout& layout) {
+  const MapFrame frame{layout.map, layout.side, window_};
+  draw_picture(panel, view, frame);
+  draw_axes(frame, layout, size_);
+  draw_overlay(panel, input, view, frame);
+  steer(view, frame);
+  draw_menu(input, view);
+}
+
+void AttentionMaps::draw_lines_below(const Panel& panel, const MapsInput& input, const MapView& view, const MapLayout& layout) {
+  const auto shown = view.shown();
+  const auto tokens = input.tokens.first(std::min(input.tokens.size(), static_cast<std::size_t>(size_)));
+  draw_token_strip(layout, tokens, shown && shown->column < size_ ? std::optional(shown->column) : std::nullopt);
+  if (renderer_) {
+    const gl::MapColours colours = colours_of(panel.kind, view);
+    draw_colour_bar(layout, colours.scale, texture_id(renderer_->lookup(colours.map)));
+  }
+  if (!layout.statistics) return;
+  ImGui::SetCursorScreenPos({layout.map.x, layout.statistics_y});
+  ImGui::PushFont(ui::mono_font(), ImGui::GetStyle().FontSizeBase * 0.875F);
+  ui::fitted(statistics_line(panel, input, view), ImGui::GetColorU32(ImGuiCol_TextDisabled));
+  ImGui::PopFont();
 }
 
 void AttentionMaps::draw_title(const Panel& panel, const MapsInput& input, MapView& view, const MapLayout& layout) const {
@@ -214,16 +214,19 @@ void AttentionMaps::draw_title(const Panel& panel, const MapsInput& input, MapVi
   ImGui::SetCursorScreenPos({layout.title.x, layout.title.y + 1.5F * line});
 }
 
-void AttentionMaps::draw_picture(Panel& panel, const MapsInput& input, const MapView& view, const MapFrame& frame) {
-  const std::vector<gl::TileOnMap> tiles = collect_tiles(panel, view, frame);
+void AttentionMaps::draw_picture(Panel& panel, const MapView& view, const MapFrame& frame) {
+  Panel::Drawn wanted{collect_tiles(panel, view, frame), frame.window, colours_of(panel.kind, view)};
+  const ImVec2 scale = ImGui::GetIO().DisplayFramebufferScale;
   try {
     if (!renderer_) renderer_ = std::make_unique<gl::MapRenderer>();
-    const ImVec2 scale = ImGui::GetIO().DisplayFramebufferScale;
-    panel.canvas.resize(static_cast<int>(std::lround(frame.side * scale.x)), static_cast<int>(std::lround(frame.side * scale.y)));
-    const bool all_drawn = renderer_->draw(panel.canvas, tiles, frame.window, input.analysis->head.query.rows(),
-                                           colours_of(panel.kind, view), uploads_per_frame);
-    if (!all_drawn && wake_) wake_();
-    panel.complete = panel.complete && all_drawn;
+    const bool resized = panel.canvas.resize(static_cast<int>(std::lround(frame.side * scale.x)),
+                                             static_cast<int>(std::lround(frame.side * scale.y)));
+    if (resized || panel.drawn != wanted) {
+      const bool all = renderer_->draw(panel.canvas, wanted.tiles, wanted.window, size_, wanted.colours, uploads_per_frame);
+      panel.drawn = all ? std::optional(std::move(wanted)) : std::nullopt;
+      panel.complete = panel.complete && all;
+      if (!all && wake_) wake_();
+    }
   } catch (const gl::Error& error) {
     gl_problem_ = error.what();
     return;

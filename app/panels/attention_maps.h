@@ -49,6 +49,14 @@ class AttentionMaps {
     explicit Panel(convbasis::MapKind what) : kind(what) {}
     convbasis::MapKind kind;
     gl::Canvas canvas;
+    /// Everything that the canvas was last drawn from: while it stays, so does the picture.
+    struct Drawn {
+      std::vector<gl::TileOnMap> tiles;
+      CellWindow window;
+      gl::MapColours colours;
+      bool operator==(const Drawn&) const = default;
+    };
+    std::optional<Drawn> drawn;
     std::vector<convbasis::MapTileKey> keys;  ///< the tiles to be seen; none when the panel is hidden
     std::vector<gl::TileOnMap> tiles;         ///< those of them that are there
     int level = 0;
@@ -59,7 +67,9 @@ class AttentionMaps {
   void follow_input(const MapsInput& input, MapView& view);
   void draw_panel(Panel& panel, const MapsInput& input, MapView& view);
   void draw_title(const Panel& panel, const MapsInput& input, MapView& view, const MapLayout& layout) const;
-  void draw_picture(Panel& panel, const MapsInput& input, const MapView& view, const MapFrame& frame);
+  void draw_map(Panel& panel, const MapsInput& input, MapView& view, const MapLayout& layout);
+  void draw_lines_below(const Panel& panel, const MapsInput& input, const MapView& view, const MapLayout& layout);
+  void draw_picture(Panel& panel, const MapView& view, const MapFrame& frame);
   std::vector<gl::TileOnMap> collect_tiles(Panel& panel, const MapView& view, const MapFrame& frame);
   void add_stand_ins(const convbasis::MapTileKey& key, std::vector<gl::TileOnMap>& tiles);
   void draw_overlay(const Panel& panel, const MapsInput& input, const MapView& view, const MapFrame& frame) const;

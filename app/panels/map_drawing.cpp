@@ -12,9 +12,11 @@
 namespace convscope {
 namespace {
 
-constexpr float tick_length = 4.0F;
 constexpr float least_outline = 6.0F;  ///< side of an outline that can be seen
 constexpr float least_band = 16.0F;    ///< side of a cell that a line through its middle would cover
+
+/// Of ticks outside of the frame, in points; grows with the type.
+float tick_length() { return std::round(ImGui::GetFontSize() * 0.27F); }
 
 ImU32 text_colour() { return ImGui::GetColorU32(ImGuiCol_Text); }
 ImU32 dim_colour() { return ImGui::GetColorU32(ImGuiCol_TextDisabled); }
@@ -87,18 +89,18 @@ void draw_axes(const MapFrame& frame, const MapLayout& layout, convbasis::Index 
   draw.AddRect({frame.corner.x - 1.0F, frame.corner.y - 1.0F}, {end.x + 1.0F, end.y + 1.0F}, ImGui::GetColorU32(ImGuiCol_Border));
 
   const float line = ImGui::GetFontSize();
-  const float gap = tick_length + 3.0F;
+  const float gap = tick_length() + 3.0F;
   for (const Tick& tick : cell_ticks(seen_cells(frame.window.row, frame.window.extent, n), tick_count(frame.side, 3.0F * line))) {
     const float y = std::floor(frame.y_of(tick.value + 0.5)) + 0.5F;
     const LabelSize size = measure(tick);
-    draw.AddLine({frame.corner.x - tick_length, y}, {frame.corner.x, y}, dim_colour());
+    draw.AddLine({frame.corner.x - tick_length(), y}, {frame.corner.x, y}, dim_colour());
     draw_label(draw, {frame.corner.x - gap - size.width(), y - size.text.y / 2.0F}, tick, size);
   }
-  const float label = axis_label_width(n) + 2.0F * line;
+  const float label = std::max(axis_label_width(n) + line, 3.0F * line);
   for (const Tick& tick : cell_ticks(seen_cells(frame.window.column, frame.window.extent, n), tick_count(frame.side, label))) {
     const float x = std::floor(frame.x_of(tick.value + 0.5)) + 0.5F;
     const LabelSize size = measure(tick);
-    draw.AddLine({x, end.y}, {x, end.y + tick_length}, dim_colour());
+    draw.AddLine({x, end.y}, {x, end.y + tick_length()}, dim_colour());
     draw_label(draw, {centred_within(layout, x, size.width()), layout.ticks_y}, tick, size);
   }
   const ImVec2 centre{frame.corner.x + frame.side / 2.0F, frame.corner.y + frame.side / 2.0F};
@@ -157,7 +159,7 @@ void draw_segment_starts(const MapFrame& frame, const convbasis::ConvBasis<float
       draw.AddLine({x, top}, {x, end.y}, ui::colour(colour, strong ? 1.0F : alpha));
       last_line = x;
     }
-    draw.AddLine({x, end.y}, {x, end.y + tick_length + 2.0F}, ui::colour(colour), strong ? 3.0F : 1.0F);
+    draw.AddLine({x, end.y}, {x, end.y + tick_length() + 2.0F}, ui::colour(colour), strong ? 3.0F : 1.0F);
   }
 }
 
@@ -206,10 +208,10 @@ void draw_colour_bar(const MapLayout& layout, const ColourScale& scale, ImTextur
   for (const Tick& tick : scale_ticks(scale, tick_count(layout.side, widest))) {
     const float x = std::floor(low.x + layout.side * static_cast<float>(scale.position(tick.value))) + 0.5F;
     const bool minor = tick.text.empty();
-    draw.AddLine({x, high.y}, {x, high.y + (minor ? tick_length / 2.0F : tick_length)}, dim_colour());
+    draw.AddLine({x, high.y}, {x, high.y + (minor ? tick_length() / 2.0F : tick_length())}, dim_colour());
     if (minor) continue;
     const LabelSize size = measure(tick);
-    draw_label(draw, {centred_within(layout, x, size.width()), high.y + tick_length + 2.0F}, tick, size);
+    draw_label(draw, {centred_within(layout, x, size.width()), high.y + tick_length() + 2.0F}, tick, size);
   }
 }
 

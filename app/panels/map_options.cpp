@@ -55,7 +55,7 @@ void draw_range(MapView& view) {
   const bool edited = ImGui::InputScalarN("low, high", ImGuiDataType_Double, ends.data(), 2, nullptr, nullptr, "%.3g",
                                           ImGuiInputTextFlags_EnterReturnsTrue);
   // A range that is empty or, for log, reaches zero cannot be drawn; the old one then stays.
-  const bool drawable = ends[0] < ends[1] && (view.value_scale().kind != ScaleKind::log || ends[0] > 0.0);
+  const bool drawable = ends[0] < ends[1] && (view.value_kind() != ScaleKind::log || ends[0] > 0.0);
   if (edited && drawable) view.range = {ends[0], ends[1]};
   ImGui::SetNextItemWidth(ImGui::GetFontSize() * 14.0F);
   double limit = view.residual_limit;
@@ -81,7 +81,7 @@ void draw_map_options(MapView& view) {
 }
 
 std::string describe_values(const MapView& view) {
-  return std::string(name_of(view.quantity)) + ", " + std::string(name_of(view.value_scale().kind));
+  return std::string(name_of(view.quantity)) + ", " + std::string(name_of(view.value_kind()));
 }
 
 }  // namespace convscope

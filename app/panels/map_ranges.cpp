@@ -28,7 +28,7 @@ std::optional<double> largest_magnitude(std::span<const gl::TileOnMap> tiles) {
 bool MapRanges::follow_exact(std::span<const gl::TileOnMap> tiles, MapView& view) {
   if (!changed(exact_, tiles, view) || view.range_locked) return false;
   const Range before = view.range;
-  view.range = readable_range(quantile_range(values_of(tiles), view.quantile), view.value_scale().kind);
+  view.range = readable_range(quantile_range(values_of(tiles), view.quantile), view.value_kind());
   return !(view.range == before);
 }
 
@@ -42,7 +42,7 @@ bool MapRanges::follow_residual(std::span<const gl::TileOnMap> tiles, MapView& v
 }
 
 bool MapRanges::changed(Basis& last, std::span<const gl::TileOnMap> tiles, const MapView& view) {
-  Basis present{{}, view.value_scale().kind, view.quantile, view.range_locked};
+  Basis present{{}, view.value_kind(), view.quantile, view.range_locked};
   for (const gl::TileOnMap& tile : tiles) present.tiles.push_back(tile.values);
   if (present == last) return false;
   last = std::move(present);

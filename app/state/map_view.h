@@ -25,7 +25,7 @@ struct MapView {
 
   convbasis::MapQuantity quantity = convbasis::MapQuantity::probability;
   convbasis::Pooling pooling = convbasis::Pooling::mean;
-  ScaleKind scale = ScaleKind::log;  ///< scores have both signs: there `log` is drawn as symlog
+  ScaleKind scale = ScaleKind::log;
   ColourMap colour_map = ColourMap::viridis;
 
   bool range_locked = false;
@@ -36,10 +36,13 @@ struct MapView {
   void fit() { fit_wanted = true; }
   void go_to(CellIndex cell_index) { centre = pinned = cell_index; }
   std::optional<CellIndex> shown() const { return hovered ? hovered : pinned; }
-  /// The scale that exact and approximation are drawn with.
+  /// The kind of scale that is asked for; scores have both signs, so their log is a symlog.
+  ScaleKind value_kind() const {
+    return scale == ScaleKind::log && quantity == convbasis::MapQuantity::score ? ScaleKind::symlog : scale;
+  }
+  /// The scale that exact and approximation are drawn with: a range that reaches zero has no logarithm.
   ColourScale value_scale() const {
-    const bool signed_log = scale == ScaleKind::log && quantity == convbasis::MapQuantity::score;
-    return {signed_log ? ScaleKind::symlog : scale, range};
+    return {value_kind() == ScaleKind::log && !(range.lo > 0.0) ? ScaleKind::symlog : value_kind(), range};
   }
   /// The residual has both signs, so it is linear unless symlog is asked for.
   ColourScale residual_scale() const {

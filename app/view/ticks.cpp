@@ -15,7 +15,7 @@ std::string print(const char* format, int decimals, double value) {
   return (std::signbit(value) ? "\u2212" : "") + std::string(buffer.data());
 }
 
-/// The smallest step 1, 2 or 5 times 10^e that needs at most `count` ticks for `span`.
+/// The smallest 1, 2 or 5 times 10^e that cuts `span` into at most `count` pieces.
 double nice_step(double span, int count) {
   const double least = span / static_cast<double>(count);
   const double power = std::pow(10.0, std::floor(std::log10(least)));
@@ -32,7 +32,7 @@ std::vector<Tick> stepped_ticks(Range range, double step) {
   const double largest = std::max(std::abs(range.lo), std::abs(range.hi));
   const bool scientific = decimals > 4 || largest >= 1e7;
   // Enough digits to tell neighbouring ticks apart.
-  const int digits = std::clamp(static_cast<int>(std::ceil(std::log10(largest / step))) + 1, 1, 6);
+  const int digits = scientific ? std::clamp(static_cast<int>(std::ceil(std::log10(largest / step))) + 1, 1, 6) : 0;
   const auto first = static_cast<long long>(std::ceil(range.lo / step - 1e-6));
   const auto last = static_cast<long long>(std::floor(range.hi / step + 1e-6));
   for (long long i = first; i <= last; ++i) {

@@ -56,6 +56,7 @@ TEST(CellTicks, StandAtWholeCells) {
   EXPECT_THAT(labels(cell_ticks({0.0, 255.0}, 6)), ElementsAre("0", "50", "100", "150", "200", "250"));
   EXPECT_THAT(labels(cell_ticks({3.0, 6.0}, 9)), ElementsAre("3", "4", "5", "6"));
   EXPECT_THAT(labels(cell_ticks({7.0, 7.0}, 5)), ElementsAre("7"));
+  EXPECT_THAT(labels(cell_ticks({0.0, 0.0}, 5)), ElementsAre("0"));
 }
 
 TEST(LogTicks, LabelDecadesAndMarkWhatLiesBetween) {
