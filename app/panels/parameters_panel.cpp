@@ -15,27 +15,27 @@ struct RowText {
   const char* id;
   const char* symbol;
   const char* name;
-  const char* format;
+  bool whole;  ///< a count
   const char* help;
 };
 
 constexpr std::array<RowText, ParametersPanel::row_count> texts{{
-    {"##k", "k", "lag vectors", "%.0f",
+    {"##k", "k", "lag vectors", true,
      "Most segments that Recover may find, 1 to n. Each has one lag vector u; more of them cost more time."},
-    {"##eps", "ε", "tolerance", "%.3g",
+    {"##eps", "ε", "tolerance", false,
      "How far a score may be from an exact conv basis. A column starts a new segment when its distance is at least δ − 2 T ε."},
-    {"##delta", "δ", "separation", "%.3g",
+    {"##delta", "δ", "separation", false,
      "How far apart the lag vectors of two segments are, in the 1-norm over T entries. The paper's guarantee needs ε ≤ δ / (5 "
      "T)."},
-    {"##T", "T", "probe", "%.0f", "Entries of a column that one probe reads, from the diagonal down: T dot products of width d."},
-    {"##n", "n", "tokens", "%.0f", "Tokens from the start of the text. Exact attention costs n² (d + d_v) / 2 multiply-adds."},
+    {"##T", "T", "probe", true, "Entries of a column that one probe reads, from the diagonal down: T dot products of width d."},
+    {"##n", "n", "tokens", true, "Tokens from the start of the text. Exact attention costs n² (d + d_v) / 2 multiply-adds."},
 }};
 
 /// A dragged slider stops at numbers that can be read and typed again.
 double three_digits(double value) {
   if (value == 0.0) return value;
-  const double unit = std::pow(10.0, std::floor(std::log10(std::abs(value))) - 2.0);
-  return std::round(value / unit) * unit;
+  const double scale = std::pow(10.0, 2.0 - std::floor(std::log10(std::abs(value))));
+  return std::round(value * scale) / scale;
 }
 
 double largest(Index n, Index limit) { return static_cast<double>(std::min(n, limit)); }
@@ -99,7 +99,7 @@ bool ParametersPanel::draw_row(Row row, double& value, const SliderScale& scale)
   ImGui::SameLine(columns_.slider);
   bool wants_entry = false;
   bool changed = ui::slider(text.id, value, scale, columns_.slider_width, wants_entry);
-  if (changed) value = three_digits(value);
+  if (changed) value = text.whole ? std::round(value) : three_digits(value);
   const ImVec2 low = ImGui::GetItemRectMin();
   const ImVec2 high = ImGui::GetItemRectMax();
   rectangles_[row] = ImVec4(low.x, low.y, high.x, high.y);
@@ -122,7 +122,7 @@ void ParametersPanel::draw_number(Row row, double& value, bool& changed) {
   ImGui::PushID(text.id);
   double typed = value;
   // On leaving the field, not at every key: the 1 of 128 is no wish.
-  ImGui::InputDouble("##number", &typed, 0.0, 0.0, text.format);
+  ImGui::InputDouble("##number", &typed, 0.0, 0.0, text.whole ? "%.0f" : "%.6g");
   if (ImGui::IsItemDeactivatedAfterEdit() && typed != value) {
     value = typed;
     changed = true;

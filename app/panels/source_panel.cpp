@@ -8,6 +8,8 @@
 #include <misc/cpp/imgui_stdlib.h>
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 namespace convscope {
 
@@ -15,7 +17,7 @@ void SourcePanel::ask_for_files() {
   if (FileDialog::available()) {
     dialog_.open("Open query, key and value tensors");
   } else {
-    typing_path_ = true;
+    typing_path_ = path_gets_focus_ = true;
   }
 }
 
@@ -76,7 +78,7 @@ void SourcePanel::draw_buttons(Session& session) {
 }
 
 void SourcePanel::draw_path_entry(Session& session) {
-  if (ImGui::IsWindowAppearing() || path_.empty()) ImGui::SetKeyboardFocusHere();
+  if (std::exchange(path_gets_focus_, false)) ImGui::SetKeyboardFocusHere();
   ImGui::SetNextItemWidth(-FLT_MIN);
   const bool entered =
       ImGui::InputTextWithHint("##path", "path of a file, then Enter", &path_, ImGuiInputTextFlags_EnterReturnsTrue);

@@ -27,6 +27,7 @@ class SourcePanel {
 
   FileDialog dialog_;
   bool typing_path_ = false;
+  bool path_gets_focus_ = false;  ///< in the next frame
   std::string path_;
   convbasis::PlantedOptions planted_;
 };

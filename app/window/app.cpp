@@ -50,18 +50,22 @@ App::App(const AppOptions& options)
   platform_.start_imgui();
   load_fonts();
   make_actions();
-  load_look(options.window);
+  std::string warning = load_look(options.window);
   const HeadChoice choice{options.window.layer, options.window.head};
   if (options.window.files.empty()) {
     session_.open_example(choice);
   } else {
     session_.open(options.window.files, choice);
   }
+  if (!warning.empty()) session_.note(std::move(warning));
 }
 
 App::~App() { save_look(); }
 
-void App::draw_soon(GLFWwindow* window) { app_of(window).frames_due_ = frames_after_event; }
+void App::draw_soon(GLFWwindow* window) {
+  app_of(window).frames_due_ = frames_after_event;
+  app_of(window).last_event_ = glfwGetTime();
+}
 
 void App::listen() {
   GLFWwindow* window = platform_.window();
@@ -87,13 +91,13 @@ void App::listen() {
   });
 }
 
-void App::load_look(const WindowOptions& wishes) {
+std::string App::load_look(const WindowOptions& wishes) {
   LoadedSettings loaded = load_settings(settings_file_);
   settings_ = std::move(loaded.settings);
-  if (!loaded.warning.empty()) session_.note(std::move(loaded.warning));
   if (wishes.ui_scale) settings_.ui_scale = std::clamp(*wishes.ui_scale, least_ui_scale, largest_ui_scale);
   if (wishes.theme) settings_.dark = *wishes.theme == Theme::dark;
   if (!settings_.layout.empty()) ImGui::LoadIniSettingsFromMemory(settings_.layout.data(), settings_.layout.size());
+  return loaded.warning;
 }
 
 void App::make_actions() {
@@ -127,6 +131,7 @@ bool App::settled() const { return !session_.busy() && !session_.awaits_poll() &
 
 double App::seconds_to_next_pulse() const {
   if (session_.busy() || source_.waits_for_dialog()) return 0.05;         // a progress bar moves
+  if (glfwGetTime() - last_event_ < 1.0) return 0.1;                      // a tooltip waits for the mouse to rest
   if (ImGui::GetIO().WantTextInput) return 0.25;                          // a text cursor blinks
   if (ImGui::GetCurrentContext()->SettingsDirtyTimer > 0.0F) return 0.5;  // frames count down to saving the layout
   return infinitely_long;
@@ -141,6 +146,7 @@ bool App::step(double seconds) {
     if (pulse < infinitely_long) frames_due_ = std::max(frames_due_, 1);
   }
   if (woken_.exchange(false)) frames_due_ = frames_after_event;
+  if (glfwGetWindowAttrib(platform_.window(), GLFW_ICONIFIED) != GLFW_FALSE) frames_due_ = 0;
   if (frames_due_ == 0) return false;
   frame();
   return true;

@@ -59,7 +59,8 @@ class App {
  private:
   void listen();
   static void draw_soon(GLFWwindow* window);
-  void load_look(const WindowOptions& wishes);
+  /// Returns what is wrong with the saved look, if anything.
+  std::string load_look(const WindowOptions& wishes);
   void make_actions();
   void wake();
   /// Until a frame is needed without any event.
@@ -88,6 +89,7 @@ class App {
 
   std::atomic<bool> woken_{false};  ///< set by worker threads
   int frames_due_ = 3;
+  double last_event_ = 0.0;  ///< of the user, in GLFW's seconds
   std::size_t frames_drawn_ = 0;
   int broken_frames_ = 0;  ///< in a row
 

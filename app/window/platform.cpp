@@ -7,6 +7,7 @@
 #include <imgui_impl_opengl3.h>
 #include <implot.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace convscope {
@@ -17,6 +18,19 @@ std::string glfw_problem() {
   const char* text = nullptr;
   glfwGetError(&text);
   return text ? text : "unknown reason";
+}
+
+/// Not larger than the part of the screen that is free.
+void fit_to_screen(int& width, int& height) {
+  GLFWmonitor* monitor = glfwGetPrimaryMonitor();
+  if (!monitor) return;
+  int x = 0;
+  int y = 0;
+  int free_width = 0;
+  int free_height = 0;
+  glfwGetMonitorWorkarea(monitor, &x, &y, &free_width, &free_height);
+  if (free_width > 0) width = std::min(width, free_width);
+  if (free_height > 0) height = std::min(height, free_height);
 }
 
 }  // namespace
@@ -46,6 +60,7 @@ void Platform::open(const std::string& title, int width, int height, bool visibl
   glfwWindowHint(GLFW_CONTEXT_CREATION_API, off_screen ? GLFW_EGL_CONTEXT_API : GLFW_NATIVE_CONTEXT_API);
   glfwWindowHint(GLFW_SCALE_TO_MONITOR, visible ? GLFW_TRUE : GLFW_FALSE);
   glfwWindowHint(GLFW_VISIBLE, visible ? GLFW_TRUE : GLFW_FALSE);
+  if (visible) fit_to_screen(width, height);
   window_ = glfwCreateWindow(width, height, title.c_str(), nullptr, nullptr);
   try {
     if (!window_) throw NoDisplay(glfw_problem());

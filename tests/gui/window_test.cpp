@@ -135,6 +135,22 @@ TEST_F(WindowTest, DraggingTheSliderChangesK) {
   EXPECT_EQ(analysis().options.k, after);
 }
 
+TEST_F(WindowTest, DraggingToTheEndReachesAllTokens) {
+  AnalysisRequest wish = session().wanted();
+  const Index tokens = session().source()->layer(wish.layer).size;
+  wish.n = tokens / 2;
+  session().want(wish);
+  settle();
+  const ImVec4 slider = app_->parameters().slider_rectangle(ParametersPanel::n);
+  move_mouse((slider.x + slider.z) / 2.0F, (slider.y + slider.w) / 2.0F);
+  press_mouse(true);
+  move_mouse(slider.z + 50.0F, slider.y);
+  press_mouse(false);
+  EXPECT_EQ(session().wanted().n, tokens);
+  settle();
+  EXPECT_EQ(analysis().lse.size(), static_cast<std::size_t>(tokens));
+}
+
 TEST_F(WindowTest, TypingANumberSetsItExactly) {
   const ImVec4 slider = app_->parameters().slider_rectangle(ParametersPanel::eps);
   move_mouse((slider.x + slider.z) / 2.0F, (slider.y + slider.w) / 2.0F);
