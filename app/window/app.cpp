@@ -193,7 +193,10 @@ void App::render(GLuint framebuffer) {
     broken_frames_ = 0;
   } catch (const std::exception& error) {
     ImPlot::ResetCtxForNextPlot(ImPlot::GetCurrentContext());
+    // What is left open is the exception's doing, not a mistake to stop a debug build for.
+    io.ConfigErrorRecoveryEnableAssert = false;
     ImGui::ErrorRecoveryTryToRecoverState(&before_draw);
+    io.ConfigErrorRecoveryEnableAssert = true;
     report_broken_frame(error.what());
   }
   ImGui::Render();
