@@ -1,5 +1,7 @@
 #include "analysis/map_tile.h"
 
+#include "core/threads.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -45,14 +47,14 @@ void read_cells(const HeadAnalysis<T>& analysis, const MapTileKey& key, Index ro
   }
 }
 
-/// The pixels of one tile while cells are poured into them.
+/// The pixels of one tile while cells are poured into them. Different rows of pixels may be filled from different threads.
 class Pool {
  public:
-  Pool(Pooling pooling, Index span) : pooling_(pooling), span_(span) {}
+  Pool(Pooling pooling, int level) : pooling_(pooling), level_(level) {}
 
   /// One causal cell at (row, column), counted in cells from the tile's corner.
   void add(Index row, Index column, double value) {
-    const auto pixel = static_cast<std::size_t>(row / span_ * map_tile_size + column / span_);
+    const auto pixel = static_cast<std::size_t>((row >> level_) * map_tile_size + (column >> level_));
     if (pooling_ == Pooling::mean) {
       values_[pixel] += value;
     } else if (counts_[pixel] == 0 || std::abs(value) > std::abs(values_[pixel])) {
@@ -73,11 +75,37 @@ class Pool {
 
  private:
   Pooling pooling_;
-  Index span_;
+  int level_;
   // In double: at coarse levels a pixel sums millions of cells.
   std::vector<double> values_ = std::vector<double>(static_cast<std::size_t>(map_tile_size * map_tile_size), 0.0);
-  std::vector<std::int32_t> counts_ = std::vector<std::int32_t>(static_cast<std::size_t>(map_tile_size * map_tile_size), 0);
+  std::vector<std::int64_t> counts_ = std::vector<std::int64_t>(static_cast<std::size_t>(map_tile_size * map_tile_size), 0);
 };
+
+/// Pours the causal cells of rows [first, end) of the matrix that lie in the tile.
+template <Real T>
+void pour_rows(const HeadAnalysis<T>& analysis, const MapTileKey& key, Index first, Index end, Pool& pool,
+               const RunContext& context) {
+  const Index n = analysis.head.query.rows();
+  const Index span = map_tile_size * cells_per_pixel(key.level);
+  const Index corner_row = key.row * span;
+  const Index corner_column = key.column * span;
+  Matrix<T> cells;
+  Matrix<T> scratch;
+  for (Index row = first; row < end; row += map_tile_size) {
+    const Index row_count = std::min(map_tile_size, end - row);
+    const Index end_column = std::min({n, corner_column + span, row + row_count});
+    for (Index column = corner_column; column < end_column; column += map_tile_size) {
+      context.check();
+      cells.resize(row_count, std::min(map_tile_size, end_column - column));
+      read_cells(analysis, key, row, column, cells, scratch);
+      for (Index a = 0; a < cells.rows(); ++a) {
+        const Index causal = std::min(cells.cols(), row + a - column + 1);
+        for (Index b = 0; b < causal; ++b)
+          pool.add(row + a - corner_row, column + b - corner_column, static_cast<double>(cells(a, b)));
+      }
+    }
+  }
+}
 
 }  // namespace
 
@@ -97,27 +125,16 @@ template <Real T>
 MapTile compute_map_tile(const HeadAnalysis<T>& analysis, const MapTileKey& key, const RunContext& context) {
   const Index n = analysis.head.query.rows();
   if (is_empty(key, n)) return MapTile(static_cast<std::size_t>(map_tile_size * map_tile_size), masked);
-  const Index span = cells_per_pixel(key.level);
-  const Index first_row = key.row * map_tile_size * span;
-  const Index first_column = key.column * map_tile_size * span;
-  const Index end_row = std::min(n, first_row + map_tile_size * span);
-  Pool pool(key.pooling, span);
-  Matrix<T> cells;
-  Matrix<T> scratch;
-  for (Index row = first_row; row < end_row; row += map_tile_size) {
-    const Index row_count = std::min(map_tile_size, end_row - row);
-    const Index end_column = std::min({n, first_column + map_tile_size * span, row + row_count});
-    for (Index column = first_column; column < end_column; column += map_tile_size) {
-      context.check();
-      cells.resize(row_count, std::min(map_tile_size, end_column - column));
-      read_cells(analysis, key, row, column, cells, scratch);
-      for (Index a = 0; a < cells.rows(); ++a) {
-        const Index causal = std::min(cells.cols(), row + a - column + 1);
-        for (Index b = 0; b < causal; ++b)
-          pool.add(row - first_row + a, column - first_column + b, static_cast<double>(cells(a, b)));
-      }
-    }
-  }
+  // A strip is a whole number of pixel rows, so that threads never share a pixel.
+  const Index strip = std::max(map_tile_size, cells_per_pixel(key.level));
+  const Index first_row = key.row * map_tile_size * cells_per_pixel(key.level);
+  const Index end_row = std::min(n, first_row + map_tile_size * cells_per_pixel(key.level));
+  const Index strips = (end_row - first_row + strip - 1) / strip;
+  Pool pool(key.pooling, key.level);
+  parallel_for(context, strips, [&](Index item, int) {
+    const Index row = first_row + (strips - 1 - item) * strip;  // the last rows have the most cells
+    pour_rows(analysis, key, row, std::min(row + strip, end_row), pool, context);
+  });
   return pool.finish();
 }
 
