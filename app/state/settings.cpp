@@ -33,7 +33,8 @@ fs::path settings_path() {
 }
 
 std::string settings_text(const Settings& settings) {
-  return fmt::format("{}{} {:.2f}\n{}\n{}", first_words, settings.dark ? "dark" : "light", settings.ui_scale, settings.layout, last_line);
+  return fmt::format("{}{} {:.2f}\n{}\n{}", first_words, settings.dark ? "dark" : "light", settings.ui_scale, settings.layout,
+                     last_line);
 }
 
 std::optional<Settings> parse_settings(std::string_view text) {
