@@ -58,10 +58,10 @@ void for_each_tensor(const Files& files, Visit visit) {
   }
 }
 
-std::vector<Group> complete_groups(std::map<std::string, Group> named) {
+std::vector<Group> complete_groups(const std::map<std::string, Group>& named) {
   std::vector<Group> groups;
-  for (auto& [name, group] : named) {
-    if (group.complete()) groups.push_back(std::move(group));
+  for (const auto& [name, group] : named) {
+    if (group.complete()) groups.push_back(group);
   }
   return groups;
 }
@@ -75,7 +75,7 @@ std::vector<Group> groups_by_name(const Files& files) {
     group.layer = parsed->layer;
     group.sources[static_cast<std::size_t>(parsed->role)].push_back(source);
   });
-  return complete_groups(std::move(named));
+  return complete_groups(named);
 }
 
 std::vector<Group> groups_by_hints(const Files& files, const ActivationHints& hints) {
@@ -102,7 +102,7 @@ std::vector<Group> groups_by_hints(const Files& files, const ActivationHints& hi
     throw FileError(path_of(files),
                     fmt::format("has no tensor {} (given as {})", in_quotes(patterns[role]), name_of(roles[role])));
   }
-  return complete_groups(std::move(named));
+  return complete_groups(named);
 }
 
 [[noreturn]] void fail_without_heads(const Files& files) {
@@ -186,8 +186,8 @@ std::string layers_text(const std::vector<LayerInfo>& layers) {
   const Index last = layers.back().layer;
   if (first == last) return fmt::format("only layer {}", first);
   if (last - first + 1 == static_cast<Index>(layers.size())) return fmt::format("layers {} to {}", first, last);
-  std::vector<Index> numbers;
-  for (const LayerInfo& info : layers) numbers.push_back(info.layer);
+  std::vector<Index> numbers(layers.size());
+  std::transform(layers.begin(), layers.end(), numbers.begin(), [](const LayerInfo& info) { return info.layer; });
   return fmt::format("layers {}", fmt::join(numbers, ", "));
 }
 
