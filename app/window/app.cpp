@@ -130,10 +130,11 @@ void App::wake() {
 bool App::settled() const { return !session_.busy() && !session_.awaits_poll() && maps_.settled(); }
 
 double App::seconds_to_next_pulse() const {
-  if (session_.busy() || source_.waits_for_dialog()) return 0.05;         // a progress bar moves
-  if (glfwGetTime() - last_event_ < 1.0) return 0.1;                      // a tooltip waits for the mouse to rest
-  if (ImGui::GetIO().WantTextInput) return 0.25;                          // a text cursor blinks
-  if (ImGui::GetCurrentContext()->SettingsDirtyTimer > 0.0F) return 0.5;  // frames count down to saving the layout
+  if (session_.busy() || source_.waits_for_dialog()) return 0.05;  // a progress bar moves
+  if (glfwGetTime() - last_event_ < 1.0) return 0.1;               // a tooltip waits for the mouse to rest
+  if (ImGui::GetIO().WantTextInput) return 0.25;                   // a text cursor blinks
+  const bool unsaved = !settings_file_.empty() && ImGui::GetCurrentContext()->SettingsDirtyTimer > 0.0F;
+  if (unsaved) return 0.5;  // frames count down to saving the layout
   return infinitely_long;
 }
 

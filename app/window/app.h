@@ -89,7 +89,7 @@ class App {
 
   std::atomic<bool> woken_{false};  ///< set by worker threads
   int frames_due_ = 3;
-  double last_event_ = 0.0;  ///< of the user, in GLFW's seconds
+  double last_event_ = -1e9;  ///< of the user, in GLFW's seconds
   std::size_t frames_drawn_ = 0;
   int broken_frames_ = 0;  ///< in a row
 
