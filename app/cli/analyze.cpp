@@ -39,11 +39,11 @@ void check(const AnalyzeOptions& options) {
     throw InvalidArgument(fmt::format("--method {} belongs to a later version; this one has recover", options.method));
   }
   if (options.method != "recover") {
-    throw InvalidArgument(fmt::format("--method is {}; it must be recover", printable(options.method)));
+    throw InvalidArgument(fmt::format("--method is {}; it must be recover", options.method));
   }
   if (!options.output.empty()) require_writable_place("--output", options.output);
   if (!options.exact_output.empty()) require_writable_place("--exact-output", options.exact_output);
-  if (!options.output.empty() && options.output == options.exact_output) {
+  if (!options.output.empty() && options.output.lexically_normal() == options.exact_output.lexically_normal()) {
     throw InvalidArgument("--output and --exact-output name the same file; name two");
   }
 }

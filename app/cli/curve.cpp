@@ -10,7 +10,6 @@
 #include <CLI/Validators.hpp>
 
 #include <memory>
-#include <optional>
 
 namespace convscope {
 namespace {

@@ -69,7 +69,7 @@ LongWork::~LongWork() {
     finished_ = true;
   }
   finished_changed_.notify_one();
-  pthread_kill(watcher_.native_handle(), SIGTERM);  // wakes it from sigwait
+  pthread_kill(watcher_.native_handle(), SIGINT);  // wakes it from sigwait
   watcher_.join();
 }
 

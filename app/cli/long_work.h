@@ -4,6 +4,7 @@
 
 #include "core/run_context.h"
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -29,7 +30,7 @@ class ProgressBar {
  private:
   using Clock = std::chrono::steady_clock;
   bool is_terminal_;
-  bool drawn_ = false;
+  std::atomic<bool> drawn_ = false;  // clear() may come from another thread
   std::string stage_;
   Clock::time_point stage_start_;
   Clock::time_point last_draw_;

@@ -83,4 +83,5 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace convscope
 
+// NOLINTNEXTLINE(bugprone-exception-escape): only when memory is too short for the error message itself
 int main(int argc, char** argv) { return convscope::run(argc, argv); }

@@ -192,7 +192,7 @@ const std::vector<BadArguments> bad_arguments = {
     {"q_alone", {"--q", "layers.0.q"}, {"--q", "--k-tensor"}},
     {"output_in_no_folder", {"--output", "nowhere/y.npy"}, {"--output", "nowhere"}},
     {"output_is_folder", {"--exact-output", "."}, {"--exact-output"}},
-    {"outputs_equal", {"--output", "y.npy", "--exact-output", "y.npy"}, {"--output", "--exact-output"}},
+    {"outputs_equal", {"--output", "y.npy", "--exact-output", "./y.npy"}, {"--output", "--exact-output"}},
     {"planted_and_file", {"--planted", "k=2"}, {"--planted", "FILE"}},
 };
 
