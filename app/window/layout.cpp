@@ -12,8 +12,8 @@ namespace {
 
 /// The share of the height that the row of maps gets: square maps of a third of the width, with titles, ticks and colour bars.
 float share_of_maps(ImVec2 size, float columns_width) {
-  const float wanted = columns_width / 3.0F + 9.0F * ImGui::GetFontSize();
-  return std::clamp(wanted / std::max(size.y, 1.0F), 0.5F, 0.64F);
+  const float wanted = columns_width / 3.0F + 6.0F * ImGui::GetFontSize();
+  return std::clamp(wanted / std::max(size.y, 1.0F), 0.48F, 0.64F);
 }
 
 }  // namespace
