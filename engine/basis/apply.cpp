@@ -31,9 +31,30 @@ void require_fitting(Index size, const MatrixView<T>& value, const MutableMatrix
                         "; both must have " + std::to_string(size) + " rows and the same number of columns, at least one");
 }
 
+/// Calls body(row) for every row, in blocks that are worth a thread's while.
+template <class Body>
+void for_each_row(Index size, const RunContext& context, const Body& body) {
+  constexpr Index block = 1024;
+  parallel_for(context, (size + block - 1) / block, [&](Index item, int) {
+    for (Index i = item * block; i < std::min(size, (item + 1) * block); ++i) body(i);
+  });
+}
+
+/// The root mean square of each row.
 template <Real T>
-double row_size(MatrixView<T> matrix, Index row) {
-  return std::sqrt(matrix.row(row).template cast<double>().squaredNorm() / static_cast<double>(matrix.cols()));
+std::vector<double> row_sizes(MatrixView<T> matrix, const RunContext& context) {
+  std::vector<double> sizes(static_cast<std::size_t>(matrix.rows()));
+  for_each_row(matrix.rows(), context, [&](Index i) {
+    const double squares = matrix.row(i).template cast<double>().squaredNorm();
+    sizes[static_cast<std::size_t>(i)] = std::sqrt(squares / static_cast<double>(matrix.cols()));
+  });
+  return sizes;
+}
+
+double root_mean_square(std::span<const double> values) {
+  double squares = 0.0;
+  for (const double value : values) squares += value * value;
+  return std::sqrt(squares / static_cast<double>(values.size()));
 }
 
 }  // namespace
@@ -59,10 +80,10 @@ struct ConvAttentionPlan<T>::State {
     return "partitioned FFT, block " + std::to_string(layout.block) + ", " + precision_name<T>;
   }
 
-  void divide_by_row_sums(MutableMatrixView<T> output) const {
-    for (Index i = 0; i < output.rows(); ++i) {
+  void divide_by_row_sums(MutableMatrixView<T> output, const RunContext& context) const {
+    for_each_row(output.rows(), context, [&](Index i) {
       if (!weights->underflows(i)) output.row(i) *= static_cast<T>(1.0 / weights->row_sum[static_cast<std::size_t>(i)]);
-    }
+    });
   }
 
   /// The FFT's error in row i of D^-1 A V, from its error in A V of each output block.
@@ -73,11 +94,12 @@ struct ConvAttentionPlan<T>::State {
 
   /// The size of a typical output row: the median over the rows that are sound on the scale of V, for a row that the FFT has
   /// spoilt must not raise the yardstick. 0 when there are none.
-  double typical_row(MatrixView<T> value, MatrixView<T> output, std::span<const double> noise) const {
-    const double value_size = std::sqrt(value.template cast<double>().squaredNorm() / static_cast<double>(value.size()));
+  double typical_row(MatrixView<T> value, MatrixView<T> output, std::span<const double> noise, const RunContext& context) const {
+    const double sound = row_tolerance * root_mean_square(row_sizes(value, context));
+    const std::vector<double> all = row_sizes(output, context);
     std::vector<double> sizes;
     for (Index i = 0; i < output.rows(); ++i) {
-      if (!weights->underflows(i) && row_noise(noise, i) <= row_tolerance * value_size) sizes.push_back(row_size(output, i));
+      if (!weights->underflows(i) && row_noise(noise, i) <= sound) sizes.push_back(all[static_cast<std::size_t>(i)]);
     }
     if (sizes.empty()) return 0.0;
     const auto middle = sizes.begin() + static_cast<std::ptrdiff_t>(sizes.size() / 2);
@@ -85,9 +107,13 @@ struct ConvAttentionPlan<T>::State {
     return *middle;
   }
 
-  std::vector<Index> rows_to_rescue(MatrixView<T> value, MatrixView<T> output) const {
-    const std::vector<double> noise = partitioned ? partitioned->error_estimate(value) : std::vector<double>();
-    const double allowed = row_tolerance * typical_row(value, output, noise);
+  std::vector<Index> rows_to_rescue(MatrixView<T> value, MatrixView<T> output, const RunContext& context) const {
+    std::vector<double> noise;
+    double allowed = 0.0;
+    if (partitioned) {
+      noise = partitioned->error_estimate(value, context);
+      allowed = row_tolerance * typical_row(value, output, noise, context);
+    }
     std::vector<Index> found;
     for (Index i = 0; i < output.rows(); ++i) {
       if (row_tolerance == 0.0 || weights->underflows(i) || !(row_noise(noise, i) <= allowed)) found.push_back(i);
@@ -158,9 +184,9 @@ ApplyReport ConvAttentionPlan<T>::apply(MatrixView<T> value, MutableMatrixView<T
     output.setZero();
   }
   state_->direct.add(state_->weights->weights, value, output, context);
-  state_->divide_by_row_sums(output);
+  state_->divide_by_row_sums(output, context);
   const MatrixView<T> result(output.data(), output.rows(), output.cols(), Eigen::OuterStride<>(output.outerStride()));
-  const std::vector<Index> rescue = state_->rows_to_rescue(value, result);
+  const std::vector<Index> rescue = state_->rows_to_rescue(value, result, context);
   parallel_for(context, static_cast<Index>(rescue.size()), [&](Index item, int) {
     // The last rows are the dearest.
     const Index row = rescue[rescue.size() - 1 - static_cast<std::size_t>(item)];

@@ -33,7 +33,7 @@ class PartitionedProduct {
   /// For each output block, an estimate of the rounding error of apply() in one entry, in units of A V. An FFT's error is
   /// relative to the size of its product, eps sqrt(log2 2B) of it; a piece's product is that of the lag block with the mean of
   /// the piece (coherent: 1-norm of the lags) and with the rest of it (incoherent: 2-norms), and pieces add in quadrature.
-  std::vector<double> error_estimate(MatrixView<T> value) const;
+  std::vector<double> error_estimate(MatrixView<T> value, const RunContext& context) const;
   /// The same for a value whose entries are random with mean 0 and variance 1.
   std::vector<double> unit_error_estimate() const;
 
