@@ -46,6 +46,8 @@ void setup_lag_axis(Index n) {
   for (int power = 0; power <= steps; power += 1 + steps / 8) ticks.push_back(std::exp2(power));
   std::vector<std::string> labels;
   std::vector<const char*> pointers;
+  labels.reserve(ticks.size());
+  pointers.reserve(ticks.size());
   for (const double tick : ticks) labels.push_back(fmt::format("{:.0f}", tick));
   for (const std::string& label : labels) pointers.push_back(label.c_str());
   ImPlot::SetupAxisScale(ImAxis_X1, to_axis, from_axis);

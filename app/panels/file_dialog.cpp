@@ -5,6 +5,8 @@
 namespace convscope {
 
 struct FileDialog::Dialog {
+  explicit Dialog(const std::string& title)
+      : chooser(title, "", {"Tensor files", "*.safetensors *.npy", "All files", "*"}, pfd::opt::multiselect) {}
   pfd::open_file chooser;
 };
 
@@ -15,8 +17,7 @@ bool FileDialog::available() { return pfd::settings::available(); }
 
 void FileDialog::open(const std::string& title) {
   if (is_open()) return;
-  dialog_ = std::make_unique<Dialog>(
-      pfd::open_file(title, "", {"Tensor files", "*.safetensors *.npy", "All files", "*"}, pfd::opt::multiselect));
+  dialog_ = std::make_unique<Dialog>(title);
 }
 
 std::vector<std::filesystem::path> FileDialog::poll() {

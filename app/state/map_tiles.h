@@ -58,7 +58,7 @@ class MapTiles {
   struct CacheKey {
     TileKey tile;
     std::uint64_t exact_id = 0, approximation_id = 0;
-    auto operator<=>(const CacheKey&) const = default;  // NOLINT(modernize-use-nullptr): mistakes the order for a pointer
+    auto operator<=>(const CacheKey&) const = default;
   };
   struct Entry {
     TilePointer tile;
