@@ -12,25 +12,17 @@
 namespace convbasis {
 namespace {
 
-/// First lag spectrum of each segment (by segment number), and the number of all in `total`.
-std::vector<Index> first_spectra(const ApplyLayout& layout, Index& total) {
-  std::vector<Index> first;
-  total = 0;
-  Index last_segment = -1;
-  for (const Piece& piece : layout.pieces) {
-    if (piece.segment == last_segment) continue;
-    last_segment = piece.segment;
-    first.resize(static_cast<std::size_t>(piece.segment) + 1);
-    first.back() = total;
-    total += layout.blocks() - piece.block;  // the segment's first piece has the most rows below it
-  }
-  return first;
-}
-
-Index spectra_of(const ApplyLayout& layout) {
+/// The lag spectra of each segment that has pieces, one run after the other.
+std::vector<SegmentSpectra> number_spectra(const ApplyLayout& layout) {
+  std::vector<SegmentSpectra> runs;
   Index total = 0;
-  first_spectra(layout, total);
-  return total;
+  for (const Piece& piece : layout.pieces) {
+    if (!runs.empty() && runs.back().segment == piece.segment) continue;
+    const Index count = layout.blocks() - piece.block;  // the segment's first piece has the most rows below it
+    runs.push_back({piece.segment, total, count});
+    total += count;
+  }
+  return runs;
 }
 
 }  // namespace
@@ -39,14 +31,15 @@ template <Real T>
 PartitionedProduct<T>::PartitionedProduct(const ConvBasis<T>& weights, const ApplyLayout& layout, const RunContext& context)
     : layout_(layout),
       fft_(2 * layout.block),
+      segment_spectra_(number_spectra(layout)),
       consecutive_(static_cast<std::size_t>(layout.blocks())),
-      lags_(fft_.bins(), spectra_of(layout), 1),
-      lag_sizes_(static_cast<std::size_t>(spectra_of(layout))) {
+      lags_(fft_.bins(), segment_spectra_.back().first + segment_spectra_.back().count, 1),
+      lag_sizes_(static_cast<std::size_t>(segment_spectra_.back().first + segment_spectra_.back().count)) {
   std::iota(consecutive_.begin(), consecutive_.end(), Index{0});
-  Index total = 0;
-  const std::vector<Index> first = first_spectra(layout_, total);
+  auto run = segment_spectra_.begin();
   for (const Piece& piece : layout_.pieces) {
-    lag_index_.push_back(first[static_cast<std::size_t>(piece.segment)] - piece.block);
+    if (piece.segment != run->segment) ++run;
+    lag_index_.push_back(run->first - piece.block);
   }
   transform_lags(weights, context);
 }
@@ -55,18 +48,11 @@ PartitionedProduct<T>::PartitionedProduct(const ConvBasis<T>& weights, const App
 /// behind; it maps a zero-padded block of V to its share of the output t blocks below.
 template <Real T>
 void PartitionedProduct<T>::transform_lags(const ConvBasis<T>& weights, const RunContext& context) {
-  std::vector<Index> segments;
-  for (const Piece& piece : layout_.pieces) {
-    if (segments.empty() || segments.back() != piece.segment) segments.push_back(piece.segment);
-  }
-  Index total = 0;
-  const std::vector<Index> first = first_spectra(layout_, total);
   const Index B = layout_.block;
-  parallel_for(context, static_cast<Index>(segments.size()), [&](Index item, int) {
-    const Index r = segments[static_cast<std::size_t>(item)];
-    const auto lags = weights.lag_vector(r);
+  parallel_for(context, static_cast<Index>(segment_spectra_.size()), [&](Index item, int) {
+    const auto [segment, first, lag_blocks] = segment_spectra_[static_cast<std::size_t>(item)];
+    const auto lags = weights.lag_vector(segment);
     const Index count = static_cast<Index>(lags.size());
-    const Index lag_blocks = layout_.blocks() - weights.start(r) / B;
     AlignedVector<T> window(static_cast<std::size_t>(2 * B));
     AlignedVector<std::complex<T>> spectrum(static_cast<std::size_t>(fft_.bins()));
     for (Index t = 0; t < lag_blocks; ++t) {
@@ -81,9 +67,8 @@ void PartitionedProduct<T>::transform_lags(const ConvBasis<T>& weights, const Ru
         size.sum_of_squares += static_cast<double>(value) * static_cast<double>(value);
       }
       fft_.forward(window, spectrum);
-      const Index index = first[static_cast<std::size_t>(r)] + t;
-      lags_.store(index, 0, spectrum);
-      lag_sizes_[static_cast<std::size_t>(index)] = size;
+      lags_.store(first + t, 0, spectrum);
+      lag_sizes_[static_cast<std::size_t>(first + t)] = size;
     }
   });
 }

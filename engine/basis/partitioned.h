@@ -18,6 +18,11 @@ struct RowRange {
   Index block, first, last;
 };
 
+/// Where the lag spectra of one segment stand: [first, first + count), by lag block.
+struct SegmentSpectra {
+  Index segment, first, count;
+};
+
 /// The lag spectra of all segments that go through the FFT, and the products with them. Immutable after construction.
 template <Real T>
 class PartitionedProduct {
@@ -51,6 +56,7 @@ class PartitionedProduct {
 
   ApplyLayout layout_;
   RealFft<T> fft_;
+  std::vector<SegmentSpectra> segment_spectra_;
   std::vector<Index> lag_index_;    // of a piece: spectrum of its lag block t is lag_index + (p - q); already minus q
   std::vector<Index> consecutive_;  // 0, 1, 2, ...
   SpectrumBank<T> lags_;
