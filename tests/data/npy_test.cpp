@@ -1,6 +1,7 @@
 // npy: what is read, one test for each rule that a damaged or hostile file may break, and the writer.
 #include "core/errors.h"
 #include "data/npy_writer.h"
+#include "data/opening.h"
 #include "data/tensor_file.h"
 #include "support/tensor_bytes.h"
 
@@ -22,21 +23,8 @@ using test::npy_bytes;
 using test::TemporaryFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
 
-std::string problem_of(const std::string& bytes) {
-  const TemporaryFolder folder;
-  const auto path = folder.write("bad.npy", bytes);
-  try {
-    open_tensor_file(path);
-  } catch (const FileError& error) {
-    const std::string message = error.what();
-    EXPECT_THAT(message, StartsWith(path.string() + ": "));
-    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
-    return message.substr(path.string().size() + 2);
-  }
-  return "no error";
-}
+std::string problem_of(const std::string& bytes) { return test::problem_of_opening("bad.npy", bytes); }
 
 std::string literal_problem(const std::string& literal) { return problem_of(npy_bytes(literal, std::string(8, '\0'))); }
 

@@ -1,5 +1,6 @@
 // safetensors: what is read, and one test for each rule that a damaged or hostile file may break.
 #include "core/errors.h"
+#include "data/opening.h"
 #include "data/tensor_file.h"
 #include "support/tensor_bytes.h"
 
@@ -15,22 +16,8 @@ using test::TemporaryFolder;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
 
-/// The error of opening these bytes; the path in front is checked and taken off.
-std::string problem_of(const std::string& bytes) {
-  const TemporaryFolder folder;
-  const auto path = folder.write("bad.safetensors", bytes);
-  try {
-    open_tensor_file(path);
-  } catch (const FileError& error) {
-    const std::string message = error.what();
-    EXPECT_THAT(message, StartsWith(path.string() + ": "));
-    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
-    return message.substr(path.string().size() + 2);
-  }
-  return "no error";
-}
+std::string problem_of(const std::string& bytes) { return test::problem_of_opening("bad.safetensors", bytes); }
 
 std::string header_problem(const std::string& header, std::size_t data_bytes = 8) {
   return problem_of(safetensors_bytes(header, std::string(data_bytes, '\0')));
