@@ -77,7 +77,7 @@ ordered_json to_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis)
   result["total_variation_rows"] = analysis.error.total_variation_rows;
   result["heldout_error"] = nullptr;  // belongs to fitted bases; Recover holds nothing out
   result["ladder"] = ordered_json::array();
-  result["rescued_rows"] = analysis.apply.rescued_rows;
+  result["rescued_rows"] = analysis.apply.rescued_rows();
   result["seconds"] = {{"load", input.seconds},
                        {"exact", analysis.seconds.exact},
                        {"recover", analysis.seconds.recover},
@@ -109,7 +109,7 @@ void print_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
                                       : "none: it needs eps <= delta / (5 T) and scores within 2 eps of a conv basis");
   print_field("mean total variation",
               fmt::format("{} over {} rows", three_digits(error.mean_total_variation), error.total_variation_rows));
-  print_field("rescued rows", fmt::format("{}", analysis.apply.rescued_rows));
+  print_field("rescued rows", fmt::format("{}", analysis.apply.rescued_rows()));
   print_field("time", fmt::format("load {}, exact {}, recover {}, apply {}", seconds_text(input.seconds),
                                   seconds_text(seconds.exact), seconds_text(seconds.recover), seconds_text(seconds.apply)));
   print_field("path", path_text(analysis));

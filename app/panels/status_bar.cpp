@@ -49,7 +49,7 @@ void right_align(float width) {
 void draw_path(const AnalysisResult& result) {
   const auto& analysis = *result.analysis;
   const std::string text = fmt::format("{} · {} rescued rows · exact {} · recover {} · apply {}", analysis.apply.path,
-                                       analysis.apply.rescued_rows, seconds_text(analysis.seconds.exact),
+                                       analysis.apply.rescued_rows(), seconds_text(analysis.seconds.exact),
                                        seconds_text(analysis.seconds.recover), seconds_text(analysis.seconds.apply));
   ImGui::PushFont(ui::mono_font());
   right_align(ImGui::CalcTextSize(text.c_str()).x);

@@ -186,7 +186,7 @@ ApplyReport ConvAttentionPlan<T>::apply(MatrixView<T> value, MutableMatrixView<T
   state_->direct.add(state_->weights->weights, value, output, context);
   state_->divide_by_row_sums(output, context);
   const MatrixView<T> result(output.data(), output.rows(), output.cols(), Eigen::OuterStride<>(output.outerStride()));
-  const std::vector<Index> rescue = state_->rows_to_rescue(value, result, context);
+  std::vector<Index> rescue = state_->rows_to_rescue(value, result, context);
   parallel_for(context, static_cast<Index>(rescue.size()), [&](Index item, int) {
     // The last rows are the dearest.
     const Index row = rescue[rescue.size() - 1 - static_cast<std::size_t>(item)];
@@ -194,7 +194,7 @@ ApplyReport ConvAttentionPlan<T>::apply(MatrixView<T> value, MutableMatrixView<T
     apply_row<T>(*state_->weights, value, row, sum);
     output.row(row) = Eigen::Map<const Eigen::RowVectorXd>(sum.data(), value.cols()).template cast<T>();
   });
-  return {static_cast<Index>(rescue.size()), state_->layout.block, state_->direct.columns(), state_->path()};
+  return {std::move(rescue), state_->layout.block, state_->direct.columns(), state_->path()};
 }
 
 template <Real T>

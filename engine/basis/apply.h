@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace convbasis {
 
@@ -21,10 +22,12 @@ struct ApplyOptions {
 };
 
 struct ApplyReport {
-  Index rescued_rows = 0;
+  std::vector<Index> rescued;  ///< rows recomputed directly, ascending
   Index block = 0;           ///< FFT block used; 0 when every segment was done directly
   Index direct_columns = 0;  ///< columns whose segments were too short for an FFT
   std::string path;          ///< for people: "partitioned FFT, block 512, float32" and the like
+
+  Index rescued_rows() const { return static_cast<Index>(rescued.size()); }
 };
 
 /// Uniformly partitioned convolution with accumulation in the frequency domain: each block of V is transformed once, each

@@ -100,9 +100,9 @@ TYPED_TEST(ApplyEdge, RowsOfHugeDynamicRangeAreRescued) {
           const Applied<T> applied = apply_plan(scores, value, {.block = block});
           EXPECT_LE(worst_row(applied.output, expected), promised<T>(range))
               << "n " << n << ", range " << range << ", basis " << which << ", block " << block << ", rescued "
-              << applied.report.rescued_rows << ", " << applied.report.path;
-          EXPECT_GE(applied.report.rescued_rows, 0);
-          EXPECT_LE(applied.report.rescued_rows, n);
+              << applied.report.rescued_rows() << ", " << applied.report.path;
+          EXPECT_GE(applied.report.rescued_rows(), 0);
+          EXPECT_LE(applied.report.rescued_rows(), n);
         }
         ++which;
       }
@@ -119,10 +119,10 @@ TYPED_TEST(ApplyEdge, RescueIsWhatKeepsSuchRowsRight) {
   const Matrix<T> value = gaussian<T>(700, 3, rng);
   const reference::Dense expected = reference::segment_sum(scores, value.template cast<double>());
   const Applied<T> rescued = apply_plan(scores, value, {.block = 512});
-  EXPECT_GT(rescued.report.rescued_rows, 0);
+  EXPECT_GT(rescued.report.rescued_rows(), 0);
   EXPECT_LE(worst_row(rescued.output, expected), promised<T>(range));
   const Applied<T> left_alone = apply_plan(scores, value, {.block = 512, .row_tolerance = infinity});
-  EXPECT_EQ(left_alone.report.rescued_rows, 0);
+  EXPECT_EQ(left_alone.report.rescued_rows(), 0);
   // Not <=: NaN is as bad.
   EXPECT_FALSE(worst_row(left_alone.output, expected) <= 10.0 * promised<T>(range));
 }
@@ -132,7 +132,7 @@ TYPED_TEST(ApplyEdge, MildInputsAreHardlyRescued) {
   // Rescuing costs O(n) a row: if many rows were rescued on easy inputs, the product would not be fast.
   Rng rng(3);
   const ConvBasis<T> scores = uniform_basis<T>(3000, {0, 100, 1555}, rng, 1.0);
-  EXPECT_LE(apply_plan(scores, gaussian<T>(3000, 4, rng)).report.rescued_rows, 1000);
+  EXPECT_LE(apply_plan(scores, gaussian<T>(3000, 4, rng)).report.rescued_rows(), 1000);
 }
 
 TYPED_TEST(ApplyEdge, ToleranceZeroRescuesEveryRow) {
@@ -142,7 +142,7 @@ TYPED_TEST(ApplyEdge, ToleranceZeroRescuesEveryRow) {
     const ConvBasis<T> scores = uniform_basis<T>(n, random_starts(n, std::min<Index>(n, 4), rng), rng, 3.0);
     const Matrix<T> value = gaussian<T>(n, 3, rng);
     const Applied<T> applied = apply_plan(scores, value, {.block = 16, .row_tolerance = 0.0});
-    EXPECT_EQ(applied.report.rescued_rows, n);
+    EXPECT_EQ(applied.report.rescued_rows(), n);
     // Direct sums in double: only the rounding of the result and of the scores is left.
     EXPECT_LE(worst_row(applied.output, reference::segment_sum(scores, value.template cast<double>())),
               40.0 * static_cast<double>(std::numeric_limits<T>::epsilon()));
@@ -167,7 +167,7 @@ TYPED_TEST(ApplyEdge, ScalingValueScalesTheOutput) {
   const Applied<T> plain = apply_plan(scores, value);
   for (const T factor : {T(0x1p-30), T(0x1p30)}) {
     const Applied<T> scaled = apply_plan<T>(scores, value * factor);
-    EXPECT_EQ(scaled.report.rescued_rows, plain.report.rescued_rows) << "the tolerance is relative to V";
+    EXPECT_EQ(scaled.report.rescued_rows(), plain.report.rescued_rows) << "the tolerance is relative to V";
     EXPECT_LE(reference::max_error((scaled.output / factor).template cast<double>(), plain.output.template cast<double>()),
               promised<T>(8.0));
   }

@@ -89,7 +89,7 @@ void apply(benchmark::State& state) {
   Matrix<float> output(state.range(0), 64);
   for (auto _ : state) {
     const ApplyReport report = conv.apply(input.planted.head.view().value, mutable_view(output));
-    state.counters["rescued"] = static_cast<double>(report.rescued_rows);
+    state.counters["rescued"] = static_cast<double>(report.rescued_rows());
     state.SetLabel(report.path);
   }
 }
