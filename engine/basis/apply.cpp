@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -31,30 +32,34 @@ void require_fitting(Index size, const MatrixView<T>& value, const MutableMatrix
                         "; both must have " + std::to_string(size) + " rows and the same number of columns, at least one");
 }
 
-/// Calls body(row) for every row, in blocks that are worth a thread's while.
-template <class Body>
-void for_each_row(Index size, const RunContext& context, const Body& body) {
-  constexpr Index block = 1024;
-  parallel_for(context, (size + block - 1) / block, [&](Index item, int) {
-    for (Index i = item * block; i < std::min(size, (item + 1) * block); ++i) body(i);
-  });
+/// Rows that stand for all when sizes of rows are looked at.
+std::vector<Index> sampled_rows(Index size) {
+  constexpr Index most = 4096;
+  const Index step = (size + most - 1) / most;
+  std::vector<Index> found;
+  for (Index i = 0; i < size; i += step) found.push_back(i);
+  return found;
 }
 
-/// The root mean square of each row.
+/// The root mean square of a row.
 template <Real T>
-std::vector<double> row_sizes(MatrixView<T> matrix, const RunContext& context) {
-  std::vector<double> sizes(static_cast<std::size_t>(matrix.rows()));
-  for_each_row(matrix.rows(), context, [&](Index i) {
-    const double squares = matrix.row(i).template cast<double>().squaredNorm();
-    sizes[static_cast<std::size_t>(i)] = std::sqrt(squares / static_cast<double>(matrix.cols()));
-  });
-  return sizes;
+double row_size(const MatrixView<T>& matrix, Index row) {
+  return std::sqrt(matrix.row(row).template cast<double>().squaredNorm() / static_cast<double>(matrix.cols()));
 }
 
-double root_mean_square(std::span<const double> values) {
-  double squares = 0.0;
-  for (const double value : values) squares += value * value;
-  return std::sqrt(squares / static_cast<double>(values.size()));
+/// What rows cost when they are recomputed one by one, nanoseconds on one thread: an exponential and `columns` multiply-adds in
+/// double for each causal entry, as measured in float64 on a two-core AVX-512 machine.
+double direct_rows_ns(std::span<const Index> rows, Index columns) {
+  double entries = 0.0;
+  for (const Index i : rows) entries += static_cast<double>(i + 1);
+  return entries * (8.0 + 0.4 * static_cast<double>(columns));
+}
+
+/// The same scores in double.
+ConvBasis<double> widened(const ConvBasis<float>& scores) {
+  std::vector<std::vector<double>> lag_vectors;
+  for (Index r = 0; r < scores.count(); ++r) lag_vectors.emplace_back(scores.lag_vector(r).begin(), scores.lag_vector(r).end());
+  return {scores.size(), std::vector<Index>(scores.starts().begin(), scores.starts().end()), std::move(lag_vectors)};
 }
 
 }  // namespace
@@ -66,6 +71,9 @@ struct ConvAttentionPlan<T>::State {
   double row_tolerance;
   DirectProduct<T> direct;
   std::optional<PartitionedProduct<T>> partitioned;
+  std::vector<T> row_factor;  // 1 / D_i; 0 in rows that underflow
+  mutable std::mutex second_mutex;
+  mutable std::unique_ptr<ConvAttentionPlan<double>> second;  // in float64, for a plan in float32; made when it is first needed
 
   State(std::shared_ptr<const ConvWeights<T>> all_weights, Index columns, const ApplyOptions& options, const RunContext& context)
       : weights(std::move(all_weights)),
@@ -73,17 +81,14 @@ struct ConvAttentionPlan<T>::State {
         row_tolerance(options.row_tolerance.value_or(default_row_tolerance<T>)),
         direct(weights->weights, layout.direct_segments) {
     if (!layout.pieces.empty()) partitioned.emplace(weights->weights, layout, context);
+    for (Index i = 0; i < layout.size; ++i) {
+      row_factor.push_back(weights->underflows(i) ? T{0} : static_cast<T>(1.0 / weights->row_sum[static_cast<std::size_t>(i)]));
+    }
   }
 
   std::string path() const {
     if (!partitioned) return std::string("direct product, ") + precision_name<T>;
     return "partitioned FFT, block " + std::to_string(layout.block) + ", " + precision_name<T>;
-  }
-
-  void divide_by_row_sums(MutableMatrixView<T> output, const RunContext& context) const {
-    for_each_row(output.rows(), context, [&](Index i) {
-      if (!weights->underflows(i)) output.row(i) *= static_cast<T>(1.0 / weights->row_sum[static_cast<std::size_t>(i)]);
-    });
   }
 
   /// The FFT's error in row i of D^-1 A V, from its error in A V of each output block.
@@ -94,12 +99,14 @@ struct ConvAttentionPlan<T>::State {
 
   /// The size of a typical output row: the median over the rows that are sound on the scale of V, for a row that the FFT has
   /// spoilt must not raise the yardstick. 0 when there are none.
-  double typical_row(MatrixView<T> value, MatrixView<T> output, std::span<const double> noise, const RunContext& context) const {
-    const double sound = row_tolerance * root_mean_square(row_sizes(value, context));
-    const std::vector<double> all = row_sizes(output, context);
+  double typical_row(const MatrixView<T>& value, const MatrixView<T>& output, std::span<const double> noise) const {
+    const std::vector<Index> sample = sampled_rows(output.rows());
+    double squares = 0.0;
+    for (const Index i : sample) squares += std::pow(row_size(value, i), 2);
+    const double sound = row_tolerance * std::sqrt(squares / static_cast<double>(sample.size()));
     std::vector<double> sizes;
-    for (Index i = 0; i < output.rows(); ++i) {
-      if (!weights->underflows(i) && row_noise(noise, i) <= sound) sizes.push_back(all[static_cast<std::size_t>(i)]);
+    for (const Index i : sample) {
+      if (!weights->underflows(i) && row_noise(noise, i) <= sound) sizes.push_back(row_size(output, i));
     }
     if (sizes.empty()) return 0.0;
     const auto middle = sizes.begin() + static_cast<std::ptrdiff_t>(sizes.size() / 2);
@@ -112,13 +119,51 @@ struct ConvAttentionPlan<T>::State {
     double allowed = 0.0;
     if (partitioned) {
       noise = partitioned->error_estimate(value, context);
-      allowed = row_tolerance * typical_row(value, output, noise, context);
+      allowed = row_tolerance * typical_row(value, output, noise);
     }
     std::vector<Index> found;
     for (Index i = 0; i < output.rows(); ++i) {
       if (row_tolerance == 0.0 || weights->underflows(i) || !(row_noise(noise, i) <= allowed)) found.push_back(i);
     }
     return found;
+  }
+
+  /// A row of the output from the scores, in double.
+  void rescue_directly(std::span<const Index> rescue, MatrixView<T> value, MutableMatrixView<T> output,
+                       const RunContext& context) const {
+    parallel_for(context, std::ssize(rescue), [&](Index item, int) {
+      const Index row = rescue[rescue.size() - 1 - static_cast<std::size_t>(item)];  // the last rows are the dearest
+      std::vector<double> sum(static_cast<std::size_t>(value.cols()));
+      apply_row<T>(*weights, value, row, sum);
+      output.row(row) = Eigen::Map<const Eigen::RowVectorXd>(sum.data(), value.cols()).template cast<T>();
+    });
+  }
+
+  /// Whether a float64 FFT of everything is cheaper than the given rows one by one.
+  bool second_try_pays(std::span<const Index> rescue, Index columns) const {
+    constexpr double dearer = 3.0;  // float64 than float32, with its plan and the conversions
+    return std::same_as<T, float> && partitioned && row_tolerance > 0.0 && dearer * layout.cost < direct_rows_ns(rescue, columns);
+  }
+
+  /// The rows from a float64 plan, which is made on the first call. V is converted a few columns at a time.
+  void rescue_by_second_try(std::span<const Index> rescue, MatrixView<T> value, MutableMatrixView<T> output,
+                            const RunContext& context) const {
+    const std::scoped_lock lock(second_mutex);
+    if (!second) {
+      if constexpr (std::same_as<T, float>) {
+        auto wide = std::make_shared<const ConvWeights<double>>(exponentiate(widened(weights->scores), context));
+        second = std::make_unique<ConvAttentionPlan<double>>(std::move(wide), value.cols(),
+                                                             ApplyOptions{.row_tolerance = row_tolerance}, context);
+      }
+    }
+    constexpr Index at_once = 16;
+    for (Index first = 0; first < value.cols(); first += at_once) {
+      const Index count = std::min(at_once, value.cols() - first);
+      const Matrix<double> in = value.middleCols(first, count).template cast<double>();
+      Matrix<double> out(in.rows(), count);
+      second->apply(view(in), mutable_view(out), context);
+      for (const Index row : rescue) output.row(row).segment(first, count) = out.row(row).template cast<T>();
+    }
   }
 
   /// Rows that the transposed product leaves out of the FFT: there 1 / D_i multiplies the input, so that a small D_i would
@@ -179,22 +224,22 @@ ApplyReport ConvAttentionPlan<T>::apply(MatrixView<T> value, MutableMatrixView<T
   require_fitting<T>(size(), value, output);
   context.check();
   if (state_->partitioned) {
-    state_->partitioned->apply(value, output, context);
+    state_->partitioned->apply(value, state_->row_factor, output, context);
   } else {
     output.setZero();
   }
-  state_->direct.add(state_->weights->weights, value, output, context);
-  state_->divide_by_row_sums(output, context);
+  state_->direct.add(state_->weights->weights, value, state_->row_factor, output, context);
   const MatrixView<T> result(output.data(), output.rows(), output.cols(), Eigen::OuterStride<>(output.outerStride()));
-  std::vector<Index> rescue = state_->rows_to_rescue(value, result, context);
-  parallel_for(context, static_cast<Index>(rescue.size()), [&](Index item, int) {
-    // The last rows are the dearest.
-    const Index row = rescue[rescue.size() - 1 - static_cast<std::size_t>(item)];
-    std::vector<double> sum(static_cast<std::size_t>(value.cols()));
-    apply_row<T>(*state_->weights, value, row, sum);
-    output.row(row) = Eigen::Map<const Eigen::RowVectorXd>(sum.data(), value.cols()).template cast<T>();
-  });
-  return {std::move(rescue), state_->layout.block, state_->direct.columns(), state_->path()};
+  ApplyReport report{state_->rows_to_rescue(value, result, context), state_->layout.block, state_->direct.columns(), false,
+                     state_->path()};
+  if (state_->second_try_pays(report.rescued, value.cols())) {
+    state_->rescue_by_second_try(report.rescued, value, output, context);
+    report.second_try = true;
+    report.path += ", then float64";
+  } else {
+    state_->rescue_directly(report.rescued, value, output, context);
+  }
+  return report;
 }
 
 template <Real T>
@@ -205,9 +250,7 @@ void ConvAttentionPlan<T>::apply_transpose(MatrixView<T> value, MutableMatrixVie
   const std::vector<Index> singly = state_->rows_to_transpose_singly();
   Matrix<T> scaled = value;  // D^-1 value, without the rows that are added singly
   for (const Index i : singly) scaled.row(i).setZero();
-  for (Index i = 0; i < size(); ++i) {
-    if (!weights.underflows(i)) scaled.row(i) *= static_cast<T>(1.0 / weights.row_sum[static_cast<std::size_t>(i)]);
-  }
+  for (Index i = 0; i < size(); ++i) scaled.row(i) *= state_->row_factor[static_cast<std::size_t>(i)];
   if (state_->partitioned) {
     state_->partitioned->apply_transpose(view(scaled), output, context);
   } else {

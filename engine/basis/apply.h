@@ -16,16 +16,18 @@ struct ApplyOptions {
   /// Block of the partitioned convolution, a power of two of at least 2; 0 lets the cost model choose.
   Index block = 0;
   /// A row whose estimated rounding error passes this, relative to the root mean square of a typical (median) output row, is
-  /// recomputed directly in double ("rescued"). Unset: 1e-5 for float (the estimate is some five times the error found), 1e-13
-  /// for double. 0 rescues every row; with infinity only rows whose sum underflows.
+  /// recomputed in double ("rescued"): directly, or where such rows are many by a float64 FFT first. Unset: 1e-5 for float (the
+  /// estimate is some five times the error found), 1e-13 for double. 0 rescues every row; with infinity only rows whose sum
+  /// underflows.
   std::optional<double> row_tolerance = std::nullopt;
 };
 
 struct ApplyReport {
-  std::vector<Index> rescued;  ///< rows recomputed directly, ascending
-  Index block = 0;           ///< FFT block used; 0 when every segment was done directly
-  Index direct_columns = 0;  ///< columns whose segments were too short for an FFT
-  std::string path;          ///< for people: "partitioned FFT, block 512, float32" and the like
+  std::vector<Index> rescued;  ///< rows recomputed in double, ascending
+  Index block = 0;             ///< FFT block used; 0 when every segment was done directly
+  Index direct_columns = 0;    ///< columns whose segments were too short for an FFT
+  bool second_try = false;     ///< they were computed by a float64 FFT; one by one, in double, only where that did not do
+  std::string path;            ///< for people: "partitioned FFT, block 512, float32" and the like
 
   Index rescued_rows() const { return static_cast<Index>(rescued.size()); }
 };

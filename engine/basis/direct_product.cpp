@@ -39,8 +39,8 @@ void DirectProduct<T>::fill_tile(const ConvBasis<T>& weights, Index row, Index r
 }
 
 template <Real T>
-void DirectProduct<T>::add(const ConvBasis<T>& weights, MatrixView<T> value, MutableMatrixView<T> output,
-                           const RunContext& context) const {
+void DirectProduct<T>::add(const ConvBasis<T>& weights, MatrixView<T> value, std::span<const T> row_factor,
+                           MutableMatrixView<T> output, const RunContext& context) const {
   if (columns_.empty()) return;
   const Index width = kernels::panel_width<T>();
   const Index padded = round_up(value.cols(), width);
@@ -62,7 +62,10 @@ void DirectProduct<T>::add(const ConvBasis<T>& weights, MatrixView<T> value, Mut
       kernels::multiply<T>(rows_here, count, padded / width, tile.data(), tile_columns, packed.data() + first * width,
                            columns() * width, sum.data(), padded, true);
     }
-    output.middleRows(row, rows_here) += sum.leftCols(value.cols());
+    for (Index a = 0; a < rows_here; ++a) {
+      const T factor = row_factor.empty() ? T{1} : row_factor[static_cast<std::size_t>(row + a)];
+      output.row(row + a) += factor * sum.row(a).head(value.cols());
+    }
   });
 }
 

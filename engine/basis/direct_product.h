@@ -18,8 +18,9 @@ class DirectProduct {
 
   /// Number of columns of A that go this way.
   Index columns() const { return static_cast<Index>(columns_.size()); }
-  /// output += A value over these columns.
-  void add(const ConvBasis<T>& weights, MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context) const;
+  /// output += A value over these columns, row i multiplied by row_factor[i] unless it is empty.
+  void add(const ConvBasis<T>& weights, MatrixView<T> value, std::span<const T> row_factor, MutableMatrixView<T> output,
+           const RunContext& context) const;
   /// output[j] = (A^T value)[j] for these columns j; other rows are left alone.
   void apply_transpose(const ConvBasis<T>& weights, MatrixView<T> value, MutableMatrixView<T> output,
                        const RunContext& context) const;

@@ -25,74 +25,6 @@ std::vector<SegmentSpectra> number_spectra(const ApplyLayout& layout) {
   return runs;
 }
 
-}  // namespace
-
-template <Real T>
-PartitionedProduct<T>::PartitionedProduct(const ConvBasis<T>& weights, const ApplyLayout& layout, const RunContext& context)
-    : layout_(layout),
-      fft_(2 * layout.block),
-      segment_spectra_(number_spectra(layout)),
-      consecutive_(static_cast<std::size_t>(layout.blocks())),
-      lags_(fft_.bins(), segment_spectra_.back().first + segment_spectra_.back().count, 1),
-      lag_sizes_(static_cast<std::size_t>(segment_spectra_.back().first + segment_spectra_.back().count)) {
-  std::iota(consecutive_.begin(), consecutive_.end(), Index{0});
-  auto run = segment_spectra_.begin();
-  for (const Piece& piece : layout_.pieces) {
-    if (piece.segment != run->segment) ++run;
-    lag_index_.push_back(run->first - piece.block);
-  }
-  transform_lags(weights, context);
-}
-
-/// Lag block t of a segment: the circulant whose first column holds lags t B ... t B + B - 1, then t B - B + 1 ... t B - 1 from
-/// behind; it maps a zero-padded block of V to its share of the output t blocks below.
-template <Real T>
-void PartitionedProduct<T>::transform_lags(const ConvBasis<T>& weights, const RunContext& context) {
-  const Index B = layout_.block;
-  parallel_for(context, static_cast<Index>(segment_spectra_.size()), [&](Index item, int) {
-    const auto [segment, first, lag_blocks] = segment_spectra_[static_cast<std::size_t>(item)];
-    const auto lags = weights.lag_vector(segment);
-    const Index count = static_cast<Index>(lags.size());
-    AlignedVector<T> window(static_cast<std::size_t>(2 * B));
-    AlignedVector<std::complex<T>> spectrum(static_cast<std::size_t>(fft_.bins()));
-    for (Index t = 0; t < lag_blocks; ++t) {
-      context.check();
-      std::fill(window.begin(), window.end(), T{0});
-      LagSize size;
-      for (Index lag = std::max<Index>(0, t * B - B + 1); lag < std::min(count, t * B + B); ++lag) {
-        const Index position = lag - t * B;
-        const T value = lags[static_cast<std::size_t>(lag)];
-        window[static_cast<std::size_t>(position < 0 ? position + 2 * B : position)] = value;
-        size.sum += static_cast<double>(value);
-        size.sum_of_squares += static_cast<double>(value) * static_cast<double>(value);
-      }
-      fft_.forward(window, spectrum);
-      lags_.store(first + t, 0, spectrum);
-      lag_sizes_[static_cast<std::size_t>(first + t)] = size;
-    }
-  });
-}
-
-/// Buffers of one thread for a group of channels: the group's columns, channel by channel, and the banks.
-template <Real T>
-struct PartitionedProduct<T>::Channels {
-  Channels(const ApplyLayout& layout, Index bins, Index columns, Index inputs, Index outputs)
-      : in(columns, layout.size),
-        out(columns, layout.size),
-        block(static_cast<std::size_t>(2 * layout.block)),
-        spectrum(static_cast<std::size_t>(bins)),
-        x(bins, inputs, spectrum_channels),
-        sum(bins, outputs, spectrum_channels) {}
-  Matrix<T> in;
-  Matrix<T> out;
-  AlignedVector<T> block;
-  AlignedVector<std::complex<T>> spectrum;
-  SpectrumBank<T> x;
-  SpectrumBank<T> sum;
-};
-
-namespace {
-
 std::vector<RowRange> ranges_of_pieces(const ApplyLayout& layout) {
   std::vector<RowRange> ranges;
   for (const Piece& piece : layout.pieces) ranges.push_back({piece.block, piece.first, piece.last});
@@ -107,119 +39,125 @@ std::vector<RowRange> ranges_of_blocks(const ApplyLayout& layout) {
   return ranges;
 }
 
-/// Calls body(row, count) for blocks of rows so small that both sides of their transposition stay in the first-level cache.
-template <class Body>
-void for_row_blocks(Index size, const Body& body) {
-  constexpr Index block = 64;
-  for (Index row = 0; row < size; row += block) body(row, std::min(block, size - row));
-}
-
-/// Channels that one thread takes at a time: up to 16, a cache line of floats in each row of V, fewer when that leaves threads
-/// idle.
+/// Channels that one thread takes at a time: half a cache line of floats in each row of V, fewer when that leaves threads idle.
 Index group_size(Index columns, int threads) {
   const Index share = (columns + threads - 1) / threads;
-  return std::clamp((share + spectrum_channels - 1) / spectrum_channels * spectrum_channels, spectrum_channels, Index{16});
+  return std::clamp<Index>((share + 3) / 4 * 4, 4, 8);
 }
+
+/// Outputs whose spectra are summed at a time: few, so that they stay in the cache until they are transformed back; enough
+/// that the inputs are not fetched from memory once for each of them.
+constexpr Index outputs_at_once = 8;
 
 }  // namespace
 
 template <Real T>
-void PartitionedProduct<T>::run(MatrixView<T> value, MutableMatrixView<T> output, bool transpose,
+PartitionedProduct<T>::PartitionedProduct(const ConvBasis<T>& weights, const ApplyLayout& layout, const RunContext& context)
+    : layout_(layout),
+      transform_(layout.block),
+      segment_spectra_(number_spectra(layout)),
+      consecutive_(static_cast<std::size_t>(layout.blocks())),
+      pieces_(ranges_of_pieces(layout)),
+      blocks_(ranges_of_blocks(layout)),
+      lags_(layout.block, segment_spectra_.back().first + segment_spectra_.back().count, 1),
+      lag_sizes_(static_cast<std::size_t>(segment_spectra_.back().first + segment_spectra_.back().count)) {
+  std::iota(consecutive_.begin(), consecutive_.end(), Index{0});
+  auto run = segment_spectra_.begin();
+  for (const Piece& piece : layout_.pieces) {
+    if (piece.segment != run->segment) ++run;
+    lag_index_.push_back(run->first - piece.block);
+  }
+  for (Index p = 0, reached = 0; p < layout_.blocks(); ++p) {  // causal: pieces in blocks up to p
+    while (reached < std::ssize(pieces_) && pieces_[static_cast<std::size_t>(reached)].block <= p) ++reached;
+    sums_.push_back({reached, lag_index_.data(), p, 0});
+  }
+  for (std::size_t i = 0; i < pieces_.size(); ++i) {
+    const Index q = pieces_[i].block;
+    transposed_sums_.push_back({layout_.blocks() - q, consecutive_.data(), lag_index_[i] + q, q});
+  }
+  transform_lags(weights, context);
+}
+
+template <Real T>
+void PartitionedProduct<T>::transform_lags(const ConvBasis<T>& weights, const RunContext& context) {
+  struct LagBlock {
+    Index segment, t;
+  };
+  std::vector<LagBlock> all;
+  for (const SegmentSpectra& run : segment_spectra_) {
+    for (Index t = 0; t < run.count; ++t) all.push_back({run.segment, t});
+  }
+  std::vector<Scratch<std::complex<T>>> scratch(static_cast<std::size_t>(thread_count(context)));
+  parallel_for(context, std::ssize(all), [&](Index item, int worker) {
+    const auto index = static_cast<std::size_t>(item);
+    auto& own = scratch[static_cast<std::size_t>(worker)];
+    if (own.size() == 0) own = Scratch<std::complex<T>>(transform_.scratch_size(1));
+    lag_sizes_[index] =
+        transform_.lag_spectrum(weights.lag_vector(all[index].segment), all[index].t, own.data(), lags_.spectrum(item, 0));
+  });
+}
+
+template <Real T>
+struct PartitionedProduct<T>::Channels {
+  Channels(const BlockTransform<T>& transform, Index input_count, Index output_count, Index channels)
+      : scratch(transform.scratch_size(channels)),
+        inputs(transform.block(), input_count, channels),
+        sums(transform.block(), std::min(output_count, outputs_at_once), channels) {}
+  Scratch<std::complex<T>> scratch;
+  SpectrumBank<T> inputs;
+  SpectrumBank<T> sums;
+};
+
+template <Real T>
+void PartitionedProduct<T>::run(MatrixView<T> value, std::span<const T> row_factor, MutableMatrixView<T> output, bool transpose,
                                 const RunContext& context) const {
-  const std::vector<RowRange> pieces = ranges_of_pieces(layout_);
-  const std::vector<RowRange> blocks = ranges_of_blocks(layout_);
-  const std::vector<RowRange>& inputs = transpose ? blocks : pieces;
-  const std::vector<RowRange>& outputs = transpose ? pieces : blocks;
   const Index columns = value.cols();
   const Index group = group_size(columns, thread_count(context));
-  const Index groups = (columns + group - 1) / group;
   std::vector<std::unique_ptr<Channels>> workers(static_cast<std::size_t>(thread_count(context)));
-  const auto work = [&](Index item, int worker) {
+  parallel_for(context, (columns + group - 1) / group, [&](Index item, int worker) {
     auto& own = workers[static_cast<std::size_t>(worker)];
     if (!own) {
-      own = std::make_unique<Channels>(layout_, fft_.bins(), group, static_cast<Index>(inputs.size()),
-                                       static_cast<Index>(outputs.size()));
+      own = std::make_unique<Channels>(transform_, std::ssize(transpose ? blocks_ : pieces_),
+                                       std::ssize(transpose ? pieces_ : blocks_), group);
     }
-    const Index first = item * group;
-    const Index count = std::min(group, columns - first);
-    for_row_blocks(layout_.size, [&](Index row, Index rows) {
-      own->in.block(0, row, count, rows) = value.block(row, first, rows, count).transpose();
-    });
-    own->in.bottomRows(group - count).setZero();
-    own->out.setZero();
-    for (Index channel = 0; channel < count; channel += spectrum_channels) {
-      context.check();
-      to_frequency(inputs, channel, *own);
-      context.check();
-      accumulate(own->x, own->sum, transpose);
-      context.check();
-      from_frequency(outputs, channel, *own);
-    }
-    for_row_blocks(layout_.size, [&](Index row, Index rows) {
-      output.block(row, first, rows, count) = own->out.block(0, row, count, rows).transpose();
-    });
-  };
-  parallel_for(context, groups, work);
+    run_channels(value, row_factor, output, transpose, item * group, std::min(group, columns - item * group), *own, context);
+  });
 }
 
+/// Columns [first, first + count): to the frequency domain, and back a few output blocks at a time.
 template <Real T>
-void PartitionedProduct<T>::to_frequency(std::span<const RowRange> ranges, Index channel, Channels& own) const {
-  for (std::size_t i = 0; i < ranges.size(); ++i) {
-    const Index offset = ranges[i].block * layout_.block;
-    for (Index c = 0; c < spectrum_channels; ++c) {
-      const T* column = own.in.data() + (channel + c) * layout_.size;
-      std::fill(own.block.begin(), own.block.end(), T{0});
-      std::copy(column + ranges[i].first, column + ranges[i].last, own.block.data() + (ranges[i].first - offset));
-      fft_.forward(own.block, own.spectrum);
-      own.x.store(static_cast<Index>(i), c, own.spectrum);
+void PartitionedProduct<T>::run_channels(MatrixView<T> value, std::span<const T> row_factor, MutableMatrixView<T> output,
+                                         bool transpose, Index first, Index count, Channels& own,
+                                         const RunContext& context) const {
+  const std::vector<RowRange>& inputs = transpose ? blocks_ : pieces_;
+  const std::vector<RowRange>& outputs = transpose ? pieces_ : blocks_;
+  const std::span<const SpectrumSum> sums(transpose ? transposed_sums_ : sums_);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    context.check();
+    transform_.forward(value, inputs[i], first, count, own.scratch.data(), own.inputs, static_cast<Index>(i));
+  }
+  for (Index done = 0; done < std::ssize(outputs); done += outputs_at_once) {
+    context.check();
+    const Index at_once = std::min(outputs_at_once, std::ssize(outputs) - done);
+    accumulate_products<T>(sums.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(at_once)), layout_.block, count,
+                           transpose, lags_, own.inputs, own.sums);
+    for (Index i = 0; i < at_once; ++i) {
+      transform_.inverse(own.sums, i, outputs[static_cast<std::size_t>(done + i)], first, count, own.scratch.data(), row_factor,
+                         output);
     }
   }
 }
 
 template <Real T>
-void PartitionedProduct<T>::from_frequency(std::span<const RowRange> ranges, Index channel, Channels& own) const {
-  const T norm = T{1} / static_cast<T>(2 * layout_.block);
-  for (std::size_t i = 0; i < ranges.size(); ++i) {
-    const Index offset = ranges[i].block * layout_.block;
-    for (Index c = 0; c < spectrum_channels; ++c) {
-      own.sum.load(static_cast<Index>(i), c, own.spectrum);
-      fft_.inverse(own.spectrum, own.block);
-      T* column = own.out.data() + (channel + c) * layout_.size;
-      for (Index row = ranges[i].first; row < ranges[i].last; ++row) {
-        column[row] = norm * own.block[static_cast<std::size_t>(row - offset)];
-      }
-    }
-  }
-}
-
-template <Real T>
-void PartitionedProduct<T>::accumulate(const SpectrumBank<T>& x, SpectrumBank<T>& sum, bool transpose) const {
-  const auto piece_count = static_cast<Index>(layout_.pieces.size());
-  for (Index c = 0; c < x.chunks(); ++c) {
-    if (transpose) {
-      for (Index i = 0; i < piece_count; ++i) {
-        const Index q = layout_.pieces[static_cast<std::size_t>(i)].block;
-        accumulate_products<T>(layout_.blocks() - q, consecutive_.data(), lag_index_[static_cast<std::size_t>(i)] + q,
-                               lags_.chunk(c), x.chunk(c) + q * x.stride(), true, sum.chunk(c) + i * sum.stride());
-      }
-      continue;
-    }
-    Index reached = 0;  // pieces in blocks up to p: the causal ones
-    for (Index p = 0; p < layout_.blocks(); ++p) {
-      while (reached < piece_count && layout_.pieces[static_cast<std::size_t>(reached)].block <= p) ++reached;
-      accumulate_products<T>(reached, lag_index_.data(), p, lags_.chunk(c), x.chunk(c), false, sum.chunk(c) + p * sum.stride());
-    }
-  }
-}
-
-template <Real T>
-void PartitionedProduct<T>::apply(MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context) const {
-  run(value, output, false, context);
+void PartitionedProduct<T>::apply(MatrixView<T> value, std::span<const T> row_factor, MutableMatrixView<T> output,
+                                  const RunContext& context) const {
+  run(value, row_factor, output, false, context);
 }
 
 template <Real T>
 void PartitionedProduct<T>::apply_transpose(MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context) const {
-  run(value, output, true, context);
+  output.setZero();  // rows outside the pieces stay so
+  run(value, {}, output, true, context);
 }
 
 template <Real T>
@@ -230,10 +168,15 @@ std::vector<double> PartitionedProduct<T>::error_estimate(MatrixView<T> value, c
     const Piece& piece = layout_.pieces[static_cast<std::size_t>(i)];
     Eigen::RowVectorXd sum = Eigen::RowVectorXd::Zero(value.cols());
     double squares = 0.0;
-    for (Index row = piece.first; row < piece.last; ++row) {
-      const auto values = value.row(row).template cast<double>();
-      sum += values;
-      squares += values.squaredNorm();
+    RowVector<T> tile_sum(value.cols());
+    constexpr Index tile = 64;  // so few rows are summed in T: an estimate needs no more
+    for (Index first = piece.first; first < piece.last; first += tile) {
+      tile_sum.setZero();
+      for (Index row = first; row < std::min(piece.last, first + tile); ++row) {
+        tile_sum += value.row(row);
+        squares += static_cast<double>(value.row(row).squaredNorm());
+      }
+      sum += tile_sum.template cast<double>();
     }
     const auto count = static_cast<double>(piece.last - piece.first);
     const double mean_square = sum.squaredNorm() / (count * count * columns);
@@ -257,7 +200,7 @@ std::vector<double> PartitionedProduct<T>::error_estimate(std::span<const PieceS
   for (Index p = 0; p < layout_.blocks(); ++p) {
     double sum = 0.0;
     for (std::size_t i = 0; i < sizes.size() && layout_.pieces[i].block <= p; ++i) {
-      const LagSize& lags = lag_sizes_[static_cast<std::size_t>(lag_index_[i] + p)];
+      const auto& lags = lag_sizes_[static_cast<std::size_t>(lag_index_[i] + p)];
       sum += lags.sum * lags.sum * sizes[i].mean_square + lags.sum_of_squares * sizes[i].rest / length;
     }
     estimate.push_back(unit * std::sqrt(sum));

@@ -4,7 +4,8 @@
 #pragma once
 
 #include "basis/apply_layout.h"
-#include "basis/conv_weights.h"
+#include "basis/block_transform.h"
+#include "basis/conv_basis.h"
 #include "basis/spectra.h"
 #include "core/run_context.h"
 
@@ -12,11 +13,6 @@
 #include <vector>
 
 namespace convbasis {
-
-/// The rows of V (or of the output) that one spectrum stands for: a piece, or a whole block.
-struct RowRange {
-  Index block, first, last;
-};
 
 /// Where the lag spectra of one segment stand: [first, first + count), by lag block.
 struct SegmentSpectra {
@@ -27,11 +23,12 @@ struct SegmentSpectra {
 template <Real T>
 class PartitionedProduct {
  public:
-  /// `layout.block` > 0. Cost: one FFT of length 2 B for each segment and lag block.
+  /// `layout.block` > 0. Cost: one FFT of length B for each segment and lag block.
   PartitionedProduct(const ConvBasis<T>& weights, const ApplyLayout& layout, const RunContext& context);
 
-  /// output = A value over the pieces of the layout; overwrites output. n x d each.
-  void apply(MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context) const;
+  /// output = A value over the pieces of the layout, row i multiplied by row_factor[i] unless it is empty; overwrites output.
+  /// n x d each.
+  void apply(MatrixView<T> value, std::span<const T> row_factor, MutableMatrixView<T> output, const RunContext& context) const;
   /// output = A^T value over the columns of the pieces; other rows of output become 0.
   void apply_transpose(MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context) const;
 
@@ -43,27 +40,26 @@ class PartitionedProduct {
   std::vector<double> unit_error_estimate() const;
 
  private:
-  struct Channels;
+  struct Channels;  // what one thread works with
   struct PieceSize {
     double mean_square, rest;  // of a piece of V: square of its mean, and sum of squares of what remains; mean over columns
   };
   std::vector<double> error_estimate(std::span<const PieceSize> sizes) const;
   void transform_lags(const ConvBasis<T>& weights, const RunContext& context);
-  void to_frequency(std::span<const RowRange> ranges, Index channel, Channels& own) const;
-  void from_frequency(std::span<const RowRange> ranges, Index channel, Channels& own) const;
-  void run(MatrixView<T> value, MutableMatrixView<T> output, bool transpose, const RunContext& context) const;
-  void accumulate(const SpectrumBank<T>& x, SpectrumBank<T>& sum, bool transpose) const;
+  void run(MatrixView<T> value, std::span<const T> row_factor, MutableMatrixView<T> output, bool transpose,
+           const RunContext& context) const;
+  void run_channels(MatrixView<T> value, std::span<const T> row_factor, MutableMatrixView<T> output, bool transpose, Index first,
+                    Index count, Channels& own, const RunContext& context) const;
 
   ApplyLayout layout_;
-  RealFft<T> fft_;
+  BlockTransform<T> transform_;
   std::vector<SegmentSpectra> segment_spectra_;
   std::vector<Index> lag_index_;    // of a piece: spectrum of its lag block t is lag_index + (p - q); already minus q
   std::vector<Index> consecutive_;  // 0, 1, 2, ...
+  std::vector<RowRange> pieces_, blocks_;
+  std::vector<SpectrumSum> sums_, transposed_sums_;  // of each output block; of each piece
   SpectrumBank<T> lags_;
-  struct LagSize {
-    double sum = 0.0, sum_of_squares = 0.0;  // over the window of one lag block
-  };
-  std::vector<LagSize> lag_sizes_;
+  std::vector<typename BlockTransform<T>::LagSize> lag_sizes_;
 };
 
 }  // namespace convbasis

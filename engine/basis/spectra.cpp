@@ -15,61 +15,123 @@ HWY_BEFORE_NAMESPACE();
 namespace convbasis::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// At most one chunk wide, so that a vector never crosses from real to imaginary parts.
+/// What the inner loop reads and writes at one frequency; strides in complex numbers.
 template <class T>
-using Vectors = hn::CappedTag<T, chunk_width<T>>;
+struct Place {
+  const std::complex<T>* lags;
+  Index lag_stride;
+  const std::complex<T>* inputs;
+  Index input_stride, input_channel_stride;
+  std::complex<T>* result;
+  Index result_channel_stride;
+};
+
+/// One vector of frequencies of one sum, for Channels channels at once: each lag spectrum is loaded once for all of them.
+/// Numbers stay as pairs (real, imaginary): x * Re L and x * Im L are summed apart, and combined at the end.
+#if HWY_TARGET == HWY_SCALAR
+template <int Channels, bool Conjugate, class T>
+void AccumulateVector(const SpectrumSum& sum, const Place<T>& place) {
+  for (Index c = 0; c < Channels; ++c) {
+    T real = 0;
+    T imaginary = 0;
+    for (Index i = 0; i < sum.count; ++i) {
+      const std::complex<T> lag = place.lags[(sum.index[i] + sum.offset) * place.lag_stride];
+      const std::complex<T> x = place.inputs[i * place.input_stride + c * place.input_channel_stride];
+      const T lag_imaginary = Conjugate ? -lag.imag() : lag.imag();
+      real += lag.real() * x.real() - lag_imaginary * x.imag();
+      imaginary += lag.real() * x.imag() + lag_imaginary * x.real();
+    }
+    place.result[c * place.result_channel_stride] = {real, imaginary};
+  }
+}
+template <class T>
+Index FrequenciesAtOnce() {
+  return 1;
+}
+#else
+template <int Channels, bool Conjugate, class T>
+HWY_INLINE void AccumulateVector(const SpectrumSum& sum, const Place<T>& place) {
+  const hn::ScalableTag<T> vectors;
+  using Vector = hn::Vec<hn::ScalableTag<T> >;
+  const auto load = [&](const std::complex<T>* from) HWY_ATTR { return hn::LoadU(vectors, reinterpret_cast<const T*>(from)); };
+  Vector by_real[Channels];
+  Vector by_imaginary[Channels];
+  for (int c = 0; c < Channels; ++c) by_real[c] = by_imaginary[c] = hn::Zero(vectors);
+  const std::complex<T>* x = place.inputs;
+  for (Index i = 0; i < sum.count; ++i, x += place.input_stride) {
+    const Vector lag = load(place.lags + (sum.index[i] + sum.offset) * place.lag_stride);
+    const Vector lag_real = hn::DupEven(lag);
+    const Vector lag_imaginary = hn::DupOdd(lag);
+    for (int c = 0; c < Channels; ++c) {
+      const Vector value = load(x + c * place.input_channel_stride);
+      by_real[c] = hn::MulAdd(lag_real, value, by_real[c]);
+      by_imaginary[c] = hn::MulAdd(lag_imaginary, value, by_imaginary[c]);
+    }
+  }
+  for (int c = 0; c < Channels; ++c) {
+    const Vector swapped = hn::Reverse2(vectors, by_imaginary[c]);
+    const Vector plus = hn::Add(by_real[c], swapped);
+    const Vector minus = hn::Sub(by_real[c], swapped);
+    const Vector product = Conjugate ? hn::OddEven(minus, plus) : hn::OddEven(plus, minus);
+    hn::StoreU(product, vectors, reinterpret_cast<T*>(place.result + c * place.result_channel_stride));
+  }
+}
+template <class T>
+Index FrequenciesAtOnce() {
+  return static_cast<Index>(hn::Lanes(hn::ScalableTag<T>())) / 2;
+}
+#endif
 
 template <bool Conjugate, class T>
-HWY_INLINE void AccumulateLane(Index count, const Index* HWY_RESTRICT index, Index offset, const T* HWY_RESTRICT lags,
-                               const T* HWY_RESTRICT x, T* HWY_RESTRICT sum) {
-  const Vectors<T> vectors;
-  constexpr Index width = chunk_width<T>;
-  hn::Vec<Vectors<T>> real[spectrum_channels];
-  hn::Vec<Vectors<T>> imaginary[spectrum_channels];
-  for (Index c = 0; c < spectrum_channels; ++c) real[c] = imaginary[c] = hn::Zero(vectors);
-  for (Index i = 0; i < count; ++i) {
-    const T* lag = lags + (index[i] + offset) * 2 * width;
-    const auto lag_real = hn::LoadU(vectors, lag);
-    const auto lag_imaginary = hn::LoadU(vectors, lag + width);
-    for (Index c = 0; c < spectrum_channels; ++c) {
-      const T* value = x + (i * spectrum_channels + c) * 2 * width;
-      const auto x_real = hn::LoadU(vectors, value);
-      const auto x_imaginary = hn::LoadU(vectors, value + width);
-      real[c] = hn::MulAdd(lag_real, x_real, real[c]);
-      imaginary[c] = hn::MulAdd(lag_real, x_imaginary, imaginary[c]);
-      if constexpr (Conjugate) {
-        real[c] = hn::MulAdd(lag_imaginary, x_imaginary, real[c]);
-        imaginary[c] = hn::NegMulAdd(lag_imaginary, x_real, imaginary[c]);
-      } else {
-        real[c] = hn::NegMulAdd(lag_imaginary, x_imaginary, real[c]);
-        imaginary[c] = hn::MulAdd(lag_imaginary, x_real, imaginary[c]);
+void AccumulateChannels(Index channels, const SpectrumSum& sum, const Place<T>& place) {
+  switch (channels) {
+    case 1:
+      return AccumulateVector<1, Conjugate>(sum, place);
+    case 2:
+      return AccumulateVector<2, Conjugate>(sum, place);
+    case 3:
+      return AccumulateVector<3, Conjugate>(sum, place);
+    default:
+      return AccumulateVector<4, Conjugate>(sum, place);
+  }
+}
+
+/// Frequencies outside, sums inside: what one vector of frequencies of all spectra needs stays in the cache meanwhile. The last
+/// vector may reach into the spare line behind a spectrum.
+template <bool Conjugate, class T>
+void Accumulate(std::span<const SpectrumSum> sums, Index bins, Index channels, const SpectrumBank<T>& lags,
+                const SpectrumBank<T>& inputs, SpectrumBank<T>& result) {
+  constexpr Index at_once = 4;  // channels: their sums fit 16 registers beside the operands
+  for (Index f = 0; f < bins; f += FrequenciesAtOnce<T>()) {
+    for (std::size_t s = 0; s < sums.size(); ++s) {
+      for (Index c = 0; c < channels; c += at_once) {
+        const Place<T> place{lags.spectrum(0, 0) + f,
+                             lags.stride(),
+                             inputs.spectrum(sums[s].first_input, c) + f,
+                             inputs.stride() * inputs.channels(),
+                             inputs.stride(),
+                             result.spectrum(static_cast<Index>(s), c) + f,
+                             result.stride()};
+        AccumulateChannels<Conjugate>(std::min(at_once, channels - c), sums[s], place);
       }
     }
   }
-  for (Index c = 0; c < spectrum_channels; ++c) {
-    hn::StoreU(real[c], vectors, sum + c * 2 * width);
-    hn::StoreU(imaginary[c], vectors, sum + c * 2 * width + width);
-  }
 }
 
 template <class T>
-void Accumulate(Index count, const Index* index, Index offset, const T* lags, const T* x, bool conjugate, T* sum) {
-  const Index lanes = static_cast<Index>(hn::Lanes(Vectors<T>()));
-  for (Index lane = 0; lane < chunk_width<T>; lane += lanes) {
-    if (conjugate) {
-      AccumulateLane<true>(count, index, offset, lags + lane, x + lane, sum + lane);
-    } else {
-      AccumulateLane<false>(count, index, offset, lags + lane, x + lane, sum + lane);
-    }
-  }
+void AccumulateProducts(std::span<const SpectrumSum> sums, Index bins, Index channels, bool conjugate,
+                        const SpectrumBank<T>& lags, const SpectrumBank<T>& inputs, SpectrumBank<T>& result) {
+  conjugate ? Accumulate<true>(sums, bins, channels, lags, inputs, result)
+            : Accumulate<false>(sums, bins, channels, lags, inputs, result);
 }
 
-void AccumulateF32(Index count, const Index* index, Index offset, const float* lags, const float* x, bool conjugate, float* sum) {
-  Accumulate(count, index, offset, lags, x, conjugate, sum);
+void AccumulateF32(std::span<const SpectrumSum> sums, Index bins, Index channels, bool conjugate, const SpectrumBank<float>& lags,
+                   const SpectrumBank<float>& inputs, SpectrumBank<float>& result) {
+  AccumulateProducts(sums, bins, channels, conjugate, lags, inputs, result);
 }
-void AccumulateF64(Index count, const Index* index, Index offset, const double* lags, const double* x, bool conjugate,
-                   double* sum) {
-  Accumulate(count, index, offset, lags, x, conjugate, sum);
+void AccumulateF64(std::span<const SpectrumSum> sums, Index bins, Index channels, bool conjugate,
+                   const SpectrumBank<double>& lags, const SpectrumBank<double>& inputs, SpectrumBank<double>& result) {
+  AccumulateProducts(sums, bins, channels, conjugate, lags, inputs, result);
 }
 
 }  // namespace convbasis::HWY_NAMESPACE
@@ -82,42 +144,15 @@ HWY_EXPORT(AccumulateF32);
 HWY_EXPORT(AccumulateF64);
 
 template <>
-void accumulate_products(Index count, const Index* index, Index offset, const float* lags, const float* x, bool conjugate,
-                         float* sum) {
-  HWY_DYNAMIC_DISPATCH(AccumulateF32)(count, index, offset, lags, x, conjugate, sum);
+void accumulate_products(std::span<const SpectrumSum> sums, Index bins, Index channels, bool conjugate,
+                         const SpectrumBank<float>& lags, const SpectrumBank<float>& inputs, SpectrumBank<float>& result) {
+  HWY_DYNAMIC_DISPATCH(AccumulateF32)(sums, bins, channels, conjugate, lags, inputs, result);
 }
 template <>
-void accumulate_products(Index count, const Index* index, Index offset, const double* lags, const double* x, bool conjugate,
-                         double* sum) {
-  HWY_DYNAMIC_DISPATCH(AccumulateF64)(count, index, offset, lags, x, conjugate, sum);
+void accumulate_products(std::span<const SpectrumSum> sums, Index bins, Index channels, bool conjugate,
+                         const SpectrumBank<double>& lags, const SpectrumBank<double>& inputs, SpectrumBank<double>& result) {
+  HWY_DYNAMIC_DISPATCH(AccumulateF64)(sums, bins, channels, conjugate, lags, inputs, result);
 }
-
-template <Real T>
-void SpectrumBank<T>::store(Index spectrum, Index channel, std::span<const std::complex<T>> values) {
-  constexpr Index width = chunk_width<T>;
-  for (Index c = 0; c < chunks_; ++c) {
-    T* target = chunk(c) + spectrum * stride() + channel * 2 * width;
-    const Index used = std::min(width, bins_ - c * width);
-    for (Index f = 0; f < used; ++f) {
-      const auto value = values[static_cast<std::size_t>(c * width + f)];
-      target[f] = value.real();
-      target[width + f] = value.imag();
-    }
-  }
-}
-
-template <Real T>
-void SpectrumBank<T>::load(Index spectrum, Index channel, std::span<std::complex<T>> values) const {
-  constexpr Index width = chunk_width<T>;
-  for (Index c = 0; c < chunks_; ++c) {
-    const T* source = chunk(c) + spectrum * stride() + channel * 2 * width;
-    const Index used = std::min(width, bins_ - c * width);
-    for (Index f = 0; f < used; ++f) values[static_cast<std::size_t>(c * width + f)] = {source[f], source[width + f]};
-  }
-}
-
-template class SpectrumBank<float>;
-template class SpectrumBank<double>;
 
 }  // namespace convbasis
 #endif

@@ -1,12 +1,8 @@
 /// \file
-/// Spectra in the order that frequency-domain accumulation reads them, and the multiply-accumulate itself. Internal to apply.
-///
-/// Layout: frequencies are cut into chunks of chunk_width<T>; within a chunk come the spectra one after the other, each as
-/// `channels` times (real parts, imaginary parts) of the chunk. All spectra of one chunk thus lie together and stay in cache
-/// while every output block accumulates over them.
+/// Spectra as the FFT writes them, and the multiply-accumulate between them. Internal to apply.
 #pragma once
 
-#include "core/fft.h"
+#include "core/aligned.h"
 #include "core/types.h"
 
 #include <complex>
@@ -14,42 +10,43 @@
 
 namespace convbasis {
 
-/// Frequencies of one chunk: one cache line of real parts.
-template <Real T>
-inline constexpr Index chunk_width = 64 / sizeof(T);
-
-/// `count` spectra of `bins` frequencies with `channels` channels each.
+/// `count` spectra of `bins` complex frequencies, with `channels` channels each. Not cleared.
 template <Real T>
 class SpectrumBank {
  public:
+  SpectrumBank() = default;
   SpectrumBank(Index bins, Index count, Index channels)
-      : bins_(bins),
-        count_(count),
+      : stride_((bins + line - 1) / line * line + line),
         channels_(channels),
-        chunks_((bins + chunk_width<T> - 1) / chunk_width<T>),
-        data_(static_cast<std::size_t>(chunks_ * count * stride())) {}
+        data_(static_cast<std::size_t>(count * channels * stride_)) {}
 
-  Index chunks() const { return chunks_; }
-  /// Numbers from one spectrum to the next within a chunk.
-  Index stride() const { return 2 * chunk_width<T> * channels_; }
-  T* chunk(Index c) { return data_.data() + c * count_ * stride(); }
-  const T* chunk(Index c) const { return data_.data() + c * count_ * stride(); }
-
-  void store(Index spectrum, Index channel, std::span<const std::complex<T>> values);
-  void load(Index spectrum, Index channel, std::span<std::complex<T>> values) const;
+  /// Numbers from one channel to the next; of one spectrum's channels, and from the last one to the next spectrum.
+  Index stride() const { return stride_; }
+  Index channels() const { return channels_; }
+  std::complex<T>* spectrum(Index s, Index channel) { return data_.data() + (s * channels_ + channel) * stride_; }
+  const std::complex<T>* spectrum(Index s, Index channel) const { return data_.data() + (s * channels_ + channel) * stride_; }
 
  private:
-  Index bins_, count_, channels_, chunks_;
-  AlignedVector<T> data_;
+  /// Complex numbers of a cache line. Each spectrum is followed by a spare one: spectra a power of two apart would all fall
+  /// into the same few places of the cache.
+  static constexpr Index line = 32 / static_cast<Index>(sizeof(T));
+  Index stride_ = 0, channels_ = 0;
+  Scratch<std::complex<T>> data_;
 };
 
-/// Channels that are multiplied by the same lag spectra at once; banks of V and Y have this many.
-inline constexpr Index spectrum_channels = 4;
+/// One sum over frequencies: sum_{i < count} L[index[i] + offset] * X[first_input + i].
+struct SpectrumSum {
+  Index count;
+  const Index* index;
+  Index offset;
+  Index first_input;
+};
 
-/// One chunk of sum_{i < count} L[index[i] + offset] * X[i], for spectrum_channels channels: `lags` is a chunk of a bank
-/// with one channel, `x` points into a chunk of a bank with spectrum_channels, `sum` holds one spectrum's chunk and is
-/// overwritten. With `conjugate`, conj(L) is used (the transposed product).
+/// Sets result[s] to sums[s] for the first `channels` channels and all `bins` frequencies; a sum of nothing is 0. `lags` has
+/// one channel. With `conjugate`, conj(L) is used (the transposed product). Cost: one complex multiply-add for each term,
+/// channel and frequency.
 template <Real T>
-void accumulate_products(Index count, const Index* index, Index offset, const T* lags, const T* x, bool conjugate, T* sum);
+void accumulate_products(std::span<const SpectrumSum> sums, Index bins, Index channels, bool conjugate,
+                         const SpectrumBank<T>& lags, const SpectrumBank<T>& inputs, SpectrumBank<T>& result);
 
 }  // namespace convbasis

@@ -21,6 +21,10 @@ concept Real = std::same_as<T, float> || std::same_as<T, double>;
 template <Real T>
 using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
+/// One row of a matrix.
+template <Real T>
+using RowVector = Eigen::Matrix<T, 1, Eigen::Dynamic, Eigen::RowMajor>;
+
 /// A read-only view of a row-major matrix with any distance between rows. The viewed memory must outlive it.
 template <Real T>
 using MatrixView = Eigen::Map<const Matrix<T>, Eigen::Unaligned, Eigen::OuterStride<>>;

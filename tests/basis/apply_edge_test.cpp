@@ -167,7 +167,7 @@ TYPED_TEST(ApplyEdge, ScalingValueScalesTheOutput) {
   const Applied<T> plain = apply_plan(scores, value);
   for (const T factor : {T(0x1p-30), T(0x1p30)}) {
     const Applied<T> scaled = apply_plan<T>(scores, value * factor);
-    EXPECT_EQ(scaled.report.rescued_rows(), plain.report.rescued_rows) << "the tolerance is relative to V";
+    EXPECT_EQ(scaled.report.rescued_rows(), plain.report.rescued_rows()) << "the tolerance is relative to V";
     EXPECT_LE(reference::max_error((scaled.output / factor).template cast<double>(), plain.output.template cast<double>()),
               promised<T>(8.0));
   }

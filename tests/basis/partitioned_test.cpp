@@ -61,11 +61,11 @@ void expect_products(const ConvBasis<T>& weights, const ApplyLayout& layout, con
     adjoint.setZero();
   } else {
     const PartitionedProduct<T> partitioned(weights, layout, {});
-    partitioned.apply(view(value), mutable_view(product), {.threads = 2});
+    partitioned.apply(view(value), {}, mutable_view(product), {.threads = 2});
     partitioned.apply_transpose(view(value), mutable_view(adjoint), {.threads = 2});
   }
   const DirectProduct<T> direct(weights, layout.direct_segments);
-  direct.add(weights, view(value), mutable_view(product), {});
+  direct.add(weights, view(value), {}, mutable_view(product), {});
   direct.apply_transpose(weights, view(value), mutable_view(adjoint), {});
   // Weights up to 1 and values up to 4: a sum of n of them in random order keeps its roundings near eps sqrt(n) each.
   const double tolerance =

@@ -1,0 +1,55 @@
+/// \file
+/// The transforms of partitioned convolution. Internal to apply.
+///
+/// Right-angle convolution: a block of B real numbers x is taken as the polynomial sum_t x[t] z^t modulo z^B = i. A product
+/// that leaves the block at its end comes back multiplied by i, so real and wrapped-around parts do not mix: the B outputs
+/// of a Toeplitz block are the real parts of a product of B complex numbers. This takes complex FFTs of length B, after x[t]
+/// is multiplied by w^t with w = exp(i pi / (2 B)), where zero-padding takes real FFTs of length 2 B.
+#pragma once
+
+#include "basis/spectra.h"
+#include "core/fft.h"
+#include "core/types.h"
+
+#include <span>
+
+namespace convbasis {
+
+/// Rows [first, last) inside one block.
+struct RowRange {
+  Index block, first, last;
+};
+
+/// Blocks of `block` rows to the frequency domain and back. Immutable; the scratch is the caller's, one for each thread.
+template <Real T>
+class BlockTransform {
+ public:
+  explicit BlockTransform(Index block);
+
+  Index block() const { return block_; }
+  /// Complex numbers of scratch that a call for `channels` channels needs.
+  std::size_t scratch_size(Index channels) const { return static_cast<std::size_t>(channels * (block_ + padding)); }
+
+  struct LagSize {
+    double sum = 0.0, sum_of_squares = 0.0;
+  };
+  /// The spectrum of lag block t, the Toeplitz block that maps a block of V to its share of the output t blocks below: lags
+  /// (t - 1) B + 1 ... (t + 1) B - 1, those that `lags` does not have being 0. Returns the size of that window.
+  LagSize lag_spectrum(std::span<const T> lags, Index t, std::complex<T>* scratch, std::complex<T>* spectrum) const;
+  /// The spectra of the given columns of value, zero outside the range: channels [0, columns) of bank.spectrum(s, .).
+  void forward(MatrixView<T> value, const RowRange& range, Index first_column, Index columns, std::complex<T>* scratch,
+               SpectrumBank<T>& bank, Index s) const;
+  /// Rows of the range of the given columns of output, from the spectra; row i is multiplied by row_factor[i] unless empty.
+  void inverse(const SpectrumBank<T>& bank, Index s, const RowRange& range, Index first_column, Index columns,
+               std::complex<T>* scratch, std::span<const T> row_factor, MutableMatrixView<T> output) const;
+
+ private:
+  /// Between the channels of the scratch: blocks a power of two apart would fall into the same few places of the cache.
+  static constexpr Index padding = 64 / static_cast<Index>(sizeof(T));
+
+  Index block_;
+  ComplexFft<T> fft_;
+  Scratch<std::complex<T>> twist_;  // w^t
+};
+
+}  // namespace convbasis

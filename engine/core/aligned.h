@@ -1,0 +1,52 @@
+/// \file
+/// Memory for SIMD code and FFTs: 64-byte aligned, and for large scratch on huge pages and not cleared.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <span>
+#include <vector>
+
+namespace convbasis {
+
+/// Allocator for vectors that SIMD code and FFTs work on: 64-byte aligned.
+template <class T>
+struct AlignedAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t alignment{64};
+  AlignedAllocator() = default;
+  template <class U>
+  explicit(false) AlignedAllocator(const AlignedAllocator<U>&) {}
+  T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), alignment)); }
+  void deallocate(T* pointer, std::size_t) { ::operator delete(pointer, alignment); }
+  bool operator==(const AlignedAllocator&) const { return true; }
+};
+
+template <class T>
+using AlignedVector = std::vector<T, AlignedAllocator<T>>;
+
+/// `bytes` of memory, 64-byte aligned and not cleared. Large blocks are put on huge pages where the system has them: a fresh
+/// page of 4 KiB costs more than filling it. Throws std::bad_alloc.
+void* allocate_scratch(std::size_t bytes);
+void free_scratch(void* pointer) noexcept;
+
+/// A fixed number of T from allocate_scratch(); what is in them is undefined until written.
+template <class T>
+class Scratch {
+ public:
+  Scratch() = default;
+  explicit Scratch(std::size_t size) : data_(static_cast<T*>(allocate_scratch(size * sizeof(T)))), size_(size) {}
+  T* data() { return data_.get(); }
+  const T* data() const { return data_.get(); }
+  std::size_t size() const { return size_; }
+
+ private:
+  struct Free {
+    void operator()(T* pointer) const noexcept { free_scratch(pointer); }
+  };
+  std::unique_ptr<T[], Free> data_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace convbasis
