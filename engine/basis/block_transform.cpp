@@ -23,7 +23,7 @@ BlockTransform<T>::BlockTransform(Index block) : block_(block), fft_(block), twi
 
 template <Real T>
 typename BlockTransform<T>::LagSize BlockTransform<T>::lag_spectrum(std::span<const T> lags, Index t, std::complex<T>* scratch,
-                                                                    std::complex<T>* spectrum) const {
+                                                                    SpectrumBank<T>& bank, Index s) const {
   const auto count = static_cast<Index>(lags.size());
   const auto lag = [&](Index index) { return index >= 0 && index < count ? lags[static_cast<std::size_t>(index)] : T{0}; };
   LagSize size;
@@ -37,7 +37,9 @@ typename BlockTransform<T>::LagSize BlockTransform<T>::lag_spectrum(std::span<co
     size.sum += a + b;
     size.sum_of_squares += a * a + b * b;
   }
+  std::complex<T>* spectrum = scratch + block_ + padding;
   fft_.forward(scratch, spectrum);
+  bank.store(s, 0, spectrum);
   return size;
 }
 
@@ -63,14 +65,22 @@ void BlockTransform<T>::forward(MatrixView<T> value, const RowRange& range, Inde
       }
     }
   }
-  for (Index c = 0; c < columns; ++c) fft_.forward(scratch + c * stride, bank.spectrum(s, c));
+  std::complex<T>* spectrum = scratch + columns * stride;
+  for (Index c = 0; c < columns; ++c) {
+    fft_.forward(scratch + c * stride, spectrum);
+    bank.store(s, c, spectrum);
+  }
 }
 
 template <Real T>
 void BlockTransform<T>::inverse(const SpectrumBank<T>& bank, Index s, const RowRange& range, Index first_column, Index columns,
                                 std::complex<T>* scratch, std::span<const T> row_factor, MutableMatrixView<T> output) const {
   const Index stride = block_ + padding;
-  for (Index c = 0; c < columns; ++c) fft_.inverse(bank.spectrum(s, c), scratch + c * stride);
+  std::complex<T>* spectrum = scratch + columns * stride;
+  for (Index c = 0; c < columns; ++c) {
+    bank.load(s, c, spectrum);
+    fft_.inverse(spectrum, scratch + c * stride);
+  }
   const T norm = T{1} / static_cast<T>(block_);
   const Index offset = range.block * block_;
   for (Index tile = range.first; tile < range.last; tile += tile_rows) {

@@ -28,15 +28,16 @@ class BlockTransform {
 
   Index block() const { return block_; }
   /// Complex numbers of scratch that a call for `channels` channels needs.
-  std::size_t scratch_size(Index channels) const { return static_cast<std::size_t>(channels * (block_ + padding)); }
+  std::size_t scratch_size(Index channels) const { return static_cast<std::size_t>((channels + 1) * (block_ + padding)); }
 
   struct LagSize {
     double sum = 0.0, sum_of_squares = 0.0;
   };
   /// The spectrum of lag block t, the Toeplitz block that maps a block of V to its share of the output t blocks below: lags
-  /// (t - 1) B + 1 ... (t + 1) B - 1, those that `lags` does not have being 0. Returns the size of that window.
-  LagSize lag_spectrum(std::span<const T> lags, Index t, std::complex<T>* scratch, std::complex<T>* spectrum) const;
-  /// The spectra of the given columns of value, zero outside the range: channels [0, columns) of bank.spectrum(s, .).
+  /// (t - 1) B + 1 ... (t + 1) B - 1, those that `lags` does not have being 0. Goes to spectrum s of bank. Returns the size of
+  /// that window.
+  LagSize lag_spectrum(std::span<const T> lags, Index t, std::complex<T>* scratch, SpectrumBank<T>& bank, Index s) const;
+  /// The spectra of the given columns of value, zero outside the range: channels [0, columns) of spectrum s of bank.
   void forward(MatrixView<T> value, const RowRange& range, Index first_column, Index columns, std::complex<T>* scratch,
                SpectrumBank<T>& bank, Index s) const;
   /// Rows of the range of the given columns of output, from the spectra; row i is multiplied by row_factor[i] unless empty.

@@ -92,8 +92,7 @@ void PartitionedProduct<T>::transform_lags(const ConvBasis<T>& weights, const Ru
     const auto index = static_cast<std::size_t>(item);
     auto& own = scratch[static_cast<std::size_t>(worker)];
     if (own.size() == 0) own = Scratch<std::complex<T>>(transform_.scratch_size(1));
-    lag_sizes_[index] =
-        transform_.lag_spectrum(weights.lag_vector(all[index].segment), all[index].t, own.data(), lags_.spectrum(item, 0));
+    lag_sizes_[index] = transform_.lag_spectrum(weights.lag_vector(all[index].segment), all[index].t, own.data(), lags_, item);
   });
 }
 
@@ -139,8 +138,8 @@ void PartitionedProduct<T>::run_channels(MatrixView<T> value, std::span<const T>
   for (Index done = 0; done < std::ssize(outputs); done += outputs_at_once) {
     context.check();
     const Index at_once = std::min(outputs_at_once, std::ssize(outputs) - done);
-    accumulate_products<T>(sums.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(at_once)), layout_.block, count,
-                           transpose, lags_, own.inputs, own.sums);
+    accumulate_products<T>(sums.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(at_once)), count, transpose,
+                           lags_, own.inputs, own.sums);
     for (Index i = 0; i < at_once; ++i) {
       transform_.inverse(own.sums, i, outputs[static_cast<std::size_t>(done + i)], first, count, own.scratch.data(), row_factor,
                          output);

@@ -15,55 +15,51 @@ HWY_BEFORE_NAMESPACE();
 namespace convbasis::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// What the inner loop reads and writes at one frequency; strides in complex numbers.
+/// At most one chunk wide.
 template <class T>
-struct Place {
-  const std::complex<T>* lags;
-  Index lag_stride;
-  const std::complex<T>* inputs;
-  Index input_stride, input_channel_stride;
-  std::complex<T>* result;
-  Index result_channel_stride;
-};
+using Vectors = hn::CappedTag<T, 2 * chunk_width<T>>;
 
-/// One vector of frequencies of one sum, for Channels channels at once: each lag spectrum is loaded once for all of them.
-/// Numbers stay as pairs (real, imaginary): x * Re L and x * Im L are summed apart, and combined at the end.
+/// One vector of frequencies of one sum, for Channels channels at once: each lag spectrum is loaded once for all of them. Numbers
+/// stay as pairs (real, imaginary): x * Re L and x * Im L are summed apart, and combined at the end. `lags` is a chunk of the
+/// first spectrum, `x` of the first input and channel, `step` from one input to the next.
 #if HWY_TARGET == HWY_SCALAR
 template <int Channels, bool Conjugate, class T>
-void AccumulateVector(const SpectrumSum& sum, const Place<T>& place) {
+HWY_INLINE void AccumulateVector(const SpectrumSum& sum, const std::complex<T>* lags, const std::complex<T>* x, Index step,
+                                 std::complex<T>* result) {
   for (Index c = 0; c < Channels; ++c) {
     T real = 0;
     T imaginary = 0;
     for (Index i = 0; i < sum.count; ++i) {
-      const std::complex<T> lag = place.lags[(sum.index[i] + sum.offset) * place.lag_stride];
-      const std::complex<T> x = place.inputs[i * place.input_stride + c * place.input_channel_stride];
+      const std::complex<T> lag = lags[(sum.index[i] + sum.offset) * chunk_width<T>];
+      const std::complex<T> value = x[i * step + c * chunk_width<T>];
       const T lag_imaginary = Conjugate ? -lag.imag() : lag.imag();
-      real += lag.real() * x.real() - lag_imaginary * x.imag();
-      imaginary += lag.real() * x.imag() + lag_imaginary * x.real();
+      real += lag.real() * value.real() - lag_imaginary * value.imag();
+      imaginary += lag.real() * value.imag() + lag_imaginary * value.real();
     }
-    place.result[c * place.result_channel_stride] = {real, imaginary};
+    result[c * chunk_width<T>] = {real, imaginary};
   }
 }
 template <class T>
-Index FrequenciesAtOnce() {
+constexpr Index FrequenciesAtOnce() {
   return 1;
 }
 #else
 template <int Channels, bool Conjugate, class T>
-HWY_INLINE void AccumulateVector(const SpectrumSum& sum, const Place<T>& place) {
-  const hn::ScalableTag<T> vectors;
-  using Vector = hn::Vec<hn::ScalableTag<T> >;
+HWY_INLINE void AccumulateVector(const SpectrumSum& sum, const std::complex<T>* lags, const std::complex<T>* x, Index step,
+                                 std::complex<T>* result) {
+  const Vectors<T> vectors;
+  using Vector = hn::Vec<Vectors<T>>;
   const auto load = [&](const std::complex<T>* from) HWY_ATTR { return hn::LoadU(vectors, reinterpret_cast<const T*>(from)); };
   Vector by_real[Channels];
   Vector by_imaginary[Channels];
   for (int c = 0; c < Channels; ++c) by_real[c] = by_imaginary[c] = hn::Zero(vectors);
-  const std::complex<T>* x = place.inputs;
-  for (Index i = 0; i < sum.count; ++i, x += place.input_stride) {
-    const Vector lag = load(place.lags + (sum.index[i] + sum.offset) * place.lag_stride);
+  lags += sum.offset * chunk_width<T>;
+  for (Index i = 0; i < sum.count; ++i, x += step) {
+    const Vector lag = load(lags + sum.index[i] * chunk_width<T>);
     const Vector lag_real = hn::DupEven(lag);
     const Vector lag_imaginary = hn::DupOdd(lag);
     for (int c = 0; c < Channels; ++c) {
-      const Vector value = load(x + c * place.input_channel_stride);
+      const Vector value = load(x + c * chunk_width<T>);
       by_real[c] = hn::MulAdd(lag_real, value, by_real[c]);
       by_imaginary[c] = hn::MulAdd(lag_imaginary, value, by_imaginary[c]);
     }
@@ -73,65 +69,67 @@ HWY_INLINE void AccumulateVector(const SpectrumSum& sum, const Place<T>& place) 
     const Vector plus = hn::Add(by_real[c], swapped);
     const Vector minus = hn::Sub(by_real[c], swapped);
     const Vector product = Conjugate ? hn::OddEven(minus, plus) : hn::OddEven(plus, minus);
-    hn::StoreU(product, vectors, reinterpret_cast<T*>(place.result + c * place.result_channel_stride));
+    hn::StoreU(product, vectors, reinterpret_cast<T*>(result + c * chunk_width<T>));
   }
 }
 template <class T>
-Index FrequenciesAtOnce() {
-  return static_cast<Index>(hn::Lanes(hn::ScalableTag<T>())) / 2;
+HWY_INLINE Index FrequenciesAtOnce() {
+  return static_cast<Index>(hn::Lanes(Vectors<T>())) / 2;
 }
 #endif
 
-template <bool Conjugate, class T>
-void AccumulateChannels(Index channels, const SpectrumSum& sum, const Place<T>& place) {
-  switch (channels) {
-    case 1:
-      return AccumulateVector<1, Conjugate>(sum, place);
-    case 2:
-      return AccumulateVector<2, Conjugate>(sum, place);
-    case 3:
-      return AccumulateVector<3, Conjugate>(sum, place);
-    default:
-      return AccumulateVector<4, Conjugate>(sum, place);
+/// All sums over `Channels` channels from channel `first` on.
+template <int Channels, bool Conjugate, class T>
+void AccumulateChannels(std::span<const SpectrumSum> sums, Index first, const SpectrumBank<T>& lags,
+                        const SpectrumBank<T>& inputs, SpectrumBank<T>& result, Index chunk) {
+  const Index step = inputs.channels() * chunk_width<T>;
+  const std::complex<T>* lag = lags.chunk(chunk, 0);
+  const std::complex<T>* x = inputs.chunk(chunk, 0) + first * chunk_width<T>;
+  std::complex<T>* target = result.chunk(chunk, 0) + first * chunk_width<T>;
+  for (const SpectrumSum& sum : sums) {
+    for (Index f = 0; f < chunk_width<T>; f += FrequenciesAtOnce<T>()) {
+      AccumulateVector<Channels, Conjugate>(sum, lag + f, x + sum.first_input * step + f, step, target + f);
+    }
+    target += result.channels() * chunk_width<T>;
   }
 }
 
-/// Frequencies outside, sums inside: what one vector of frequencies of all spectra needs stays in the cache meanwhile. The last
-/// vector may reach into the spare line behind a spectrum.
 template <bool Conjugate, class T>
-void Accumulate(std::span<const SpectrumSum> sums, Index bins, Index channels, const SpectrumBank<T>& lags,
-                const SpectrumBank<T>& inputs, SpectrumBank<T>& result) {
+void Accumulate(std::span<const SpectrumSum> sums, Index channels, const SpectrumBank<T>& lags, const SpectrumBank<T>& inputs,
+                SpectrumBank<T>& result) {
   constexpr Index at_once = 4;  // channels: their sums fit 16 registers beside the operands
-  for (Index f = 0; f < bins; f += FrequenciesAtOnce<T>()) {
-    for (std::size_t s = 0; s < sums.size(); ++s) {
-      for (Index c = 0; c < channels; c += at_once) {
-        const Place<T> place{lags.spectrum(0, 0) + f,
-                             lags.stride(),
-                             inputs.spectrum(sums[s].first_input, c) + f,
-                             inputs.stride() * inputs.channels(),
-                             inputs.stride(),
-                             result.spectrum(static_cast<Index>(s), c) + f,
-                             result.stride()};
-        AccumulateChannels<Conjugate>(std::min(at_once, channels - c), sums[s], place);
+  for (Index chunk = 0; chunk < lags.chunks(); ++chunk) {
+    for (Index c = 0; c < channels; c += at_once) {
+      switch (std::min(at_once, channels - c)) {
+        case 1:
+          AccumulateChannels<1, Conjugate>(sums, c, lags, inputs, result, chunk);
+          break;
+        case 2:
+          AccumulateChannels<2, Conjugate>(sums, c, lags, inputs, result, chunk);
+          break;
+        case 3:
+          AccumulateChannels<3, Conjugate>(sums, c, lags, inputs, result, chunk);
+          break;
+        default:
+          AccumulateChannels<4, Conjugate>(sums, c, lags, inputs, result, chunk);
       }
     }
   }
 }
 
 template <class T>
-void AccumulateProducts(std::span<const SpectrumSum> sums, Index bins, Index channels, bool conjugate,
-                        const SpectrumBank<T>& lags, const SpectrumBank<T>& inputs, SpectrumBank<T>& result) {
-  conjugate ? Accumulate<true>(sums, bins, channels, lags, inputs, result)
-            : Accumulate<false>(sums, bins, channels, lags, inputs, result);
+void AccumulateProducts(std::span<const SpectrumSum> sums, Index channels, bool conjugate, const SpectrumBank<T>& lags,
+                        const SpectrumBank<T>& inputs, SpectrumBank<T>& result) {
+  conjugate ? Accumulate<true>(sums, channels, lags, inputs, result) : Accumulate<false>(sums, channels, lags, inputs, result);
 }
 
-void AccumulateF32(std::span<const SpectrumSum> sums, Index bins, Index channels, bool conjugate, const SpectrumBank<float>& lags,
+void AccumulateF32(std::span<const SpectrumSum> sums, Index channels, bool conjugate, const SpectrumBank<float>& lags,
                    const SpectrumBank<float>& inputs, SpectrumBank<float>& result) {
-  AccumulateProducts(sums, bins, channels, conjugate, lags, inputs, result);
+  AccumulateProducts(sums, channels, conjugate, lags, inputs, result);
 }
-void AccumulateF64(std::span<const SpectrumSum> sums, Index bins, Index channels, bool conjugate,
-                   const SpectrumBank<double>& lags, const SpectrumBank<double>& inputs, SpectrumBank<double>& result) {
-  AccumulateProducts(sums, bins, channels, conjugate, lags, inputs, result);
+void AccumulateF64(std::span<const SpectrumSum> sums, Index channels, bool conjugate, const SpectrumBank<double>& lags,
+                   const SpectrumBank<double>& inputs, SpectrumBank<double>& result) {
+  AccumulateProducts(sums, channels, conjugate, lags, inputs, result);
 }
 
 }  // namespace convbasis::HWY_NAMESPACE
@@ -144,15 +142,38 @@ HWY_EXPORT(AccumulateF32);
 HWY_EXPORT(AccumulateF64);
 
 template <>
-void accumulate_products(std::span<const SpectrumSum> sums, Index bins, Index channels, bool conjugate,
-                         const SpectrumBank<float>& lags, const SpectrumBank<float>& inputs, SpectrumBank<float>& result) {
-  HWY_DYNAMIC_DISPATCH(AccumulateF32)(sums, bins, channels, conjugate, lags, inputs, result);
+void accumulate_products(std::span<const SpectrumSum> sums, Index channels, bool conjugate, const SpectrumBank<float>& lags,
+                         const SpectrumBank<float>& inputs, SpectrumBank<float>& result) {
+  HWY_DYNAMIC_DISPATCH(AccumulateF32)(sums, channels, conjugate, lags, inputs, result);
 }
 template <>
-void accumulate_products(std::span<const SpectrumSum> sums, Index bins, Index channels, bool conjugate,
-                         const SpectrumBank<double>& lags, const SpectrumBank<double>& inputs, SpectrumBank<double>& result) {
-  HWY_DYNAMIC_DISPATCH(AccumulateF64)(sums, bins, channels, conjugate, lags, inputs, result);
+void accumulate_products(std::span<const SpectrumSum> sums, Index channels, bool conjugate, const SpectrumBank<double>& lags,
+                         const SpectrumBank<double>& inputs, SpectrumBank<double>& result) {
+  HWY_DYNAMIC_DISPATCH(AccumulateF64)(sums, channels, conjugate, lags, inputs, result);
 }
+
+template <Real T>
+void SpectrumBank<T>::store(Index s, Index channel, const std::complex<T>* values) {
+  const Index step = count_ * channels_ * chunk_width<T>;
+  std::complex<T>* target = chunk(0, s) + channel * chunk_width<T>;
+  const Index whole = bins_ / chunk_width<T>;
+  for (Index c = 0; c < whole; ++c) std::copy_n(values + c * chunk_width<T>, chunk_width<T>, target + c * step);
+  if (const Index rest = bins_ % chunk_width<T>; rest > 0)
+    std::copy_n(values + whole * chunk_width<T>, rest, target + whole * step);
+}
+
+template <Real T>
+void SpectrumBank<T>::load(Index s, Index channel, std::complex<T>* values) const {
+  const Index step = count_ * channels_ * chunk_width<T>;
+  const std::complex<T>* source = chunk(0, s) + channel * chunk_width<T>;
+  const Index whole = bins_ / chunk_width<T>;
+  for (Index c = 0; c < whole; ++c) std::copy_n(source + c * step, chunk_width<T>, values + c * chunk_width<T>);
+  if (const Index rest = bins_ % chunk_width<T>; rest > 0)
+    std::copy_n(source + whole * step, rest, values + whole * chunk_width<T>);
+}
+
+template class SpectrumBank<float>;
+template class SpectrumBank<double>;
 
 }  // namespace convbasis
 #endif

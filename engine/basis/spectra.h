@@ -10,27 +10,34 @@
 
 namespace convbasis {
 
-/// `count` spectra of `bins` complex frequencies, with `channels` channels each. Not cleared.
+/// Complex numbers of one chunk: a cache line.
+template <Real T>
+inline constexpr Index chunk_width = 32 / static_cast<Index>(sizeof(T));
+
+/// `count` spectra of `bins` complex frequencies, with `channels` channels each, in the order that the multiply-accumulate reads
+/// them: frequencies are cut into chunks, and a chunk holds all spectra one after the other, each with its channels. All that one
+/// chunk needs thus lies together and stays in cache while every sum runs over it. Not cleared.
 template <Real T>
 class SpectrumBank {
  public:
   SpectrumBank() = default;
   SpectrumBank(Index bins, Index count, Index channels)
-      : stride_((bins + line - 1) / line * line + line),
+      : bins_(bins),
+        count_(count),
         channels_(channels),
-        data_(static_cast<std::size_t>(count * channels * stride_)) {}
+        data_(static_cast<std::size_t>(chunks() * count * channels * chunk_width<T>)) {}
 
-  /// Numbers from one channel to the next; of one spectrum's channels, and from the last one to the next spectrum.
-  Index stride() const { return stride_; }
+  Index chunks() const { return (bins_ + chunk_width<T> - 1) / chunk_width<T>; }
   Index channels() const { return channels_; }
-  std::complex<T>* spectrum(Index s, Index channel) { return data_.data() + (s * channels_ + channel) * stride_; }
-  const std::complex<T>* spectrum(Index s, Index channel) const { return data_.data() + (s * channels_ + channel) * stride_; }
+  /// Chunk c of spectrum s: channel after channel, then the next spectrum.
+  std::complex<T>* chunk(Index c, Index s) { return data_.data() + (c * count_ + s) * channels_ * chunk_width<T>; }
+  const std::complex<T>* chunk(Index c, Index s) const { return data_.data() + (c * count_ + s) * channels_ * chunk_width<T>; }
+
+  void store(Index s, Index channel, const std::complex<T>* values);
+  void load(Index s, Index channel, std::complex<T>* values) const;
 
  private:
-  /// Complex numbers of a cache line. Each spectrum is followed by a spare one: spectra a power of two apart would all fall
-  /// into the same few places of the cache.
-  static constexpr Index line = 32 / static_cast<Index>(sizeof(T));
-  Index stride_ = 0, channels_ = 0;
+  Index bins_ = 0, count_ = 0, channels_ = 0;
   Scratch<std::complex<T>> data_;
 };
 
@@ -42,11 +49,11 @@ struct SpectrumSum {
   Index first_input;
 };
 
-/// Sets result[s] to sums[s] for the first `channels` channels and all `bins` frequencies; a sum of nothing is 0. `lags` has
-/// one channel. With `conjugate`, conj(L) is used (the transposed product). Cost: one complex multiply-add for each term,
-/// channel and frequency.
+/// Sets result[s] to sums[s] for the first `channels` channels and all frequencies; a sum of nothing is 0. `lags` has one
+/// channel. With `conjugate`, conj(L) is used (the transposed product). Cost: one complex multiply-add for each term, channel and
+/// frequency.
 template <Real T>
-void accumulate_products(std::span<const SpectrumSum> sums, Index bins, Index channels, bool conjugate,
-                         const SpectrumBank<T>& lags, const SpectrumBank<T>& inputs, SpectrumBank<T>& result);
+void accumulate_products(std::span<const SpectrumSum> sums, Index channels, bool conjugate, const SpectrumBank<T>& lags,
+                         const SpectrumBank<T>& inputs, SpectrumBank<T>& result);
 
 }  // namespace convbasis
