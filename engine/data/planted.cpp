@@ -1,6 +1,7 @@
 #include "data/planted.h"
 
 #include "core/errors.h"
+#include "core/threads.h"
 
 #include <fmt/format.h>
 
@@ -84,27 +85,6 @@ class Rotation {
   Eigen::VectorXd frequency_, cosine_, sine_;
 };
 
-void require_valid(const PlantedOptions& options) {
-  if (options.n < 1) throw InvalidArgument(fmt::format("n is {}; it must be at least 1", options.n));
-  if (options.d < 2 || options.d % 2 != 0) {
-    throw InvalidArgument(fmt::format("d is {}; planted inputs need an even d of at least 2", options.d));
-  }
-  if (options.value_width < 0)
-    throw InvalidArgument(fmt::format("value_width is {}; it must not be negative", options.value_width));
-  if (options.T < 1 || options.T > options.n) {
-    throw InvalidArgument(fmt::format("T is {}; it must be from 1 to n = {}", options.T, options.n));
-  }
-  if (options.k < 1 || options.k > options.n - options.T + 1) {
-    throw InvalidArgument(fmt::format("k is {}; it must be from 1 to n - T + 1 = {}", options.k, options.n - options.T + 1));
-  }
-  if (!(options.noise >= 0.0) || !std::isfinite(options.noise)) {
-    throw InvalidArgument(fmt::format("noise is {}; it must be a finite number, 0 or more", options.noise));
-  }
-  if (!(options.spread > 0.0) || !std::isfinite(options.spread)) {
-    throw InvalidArgument(fmt::format("spread is {}; it must be a finite number above 0", options.spread));
-  }
-}
-
 /// Random starts, T apart where that fits, the last with m_k >= T.
 std::vector<Index> random_starts(const PlantedOptions& options, Gaussian& random) {
   std::vector<Index> starts(static_cast<std::size_t>(options.k), 0);
@@ -165,6 +145,77 @@ Matrix<T> random_matrix(Index rows, Index columns, Gaussian& random) {
   return result;
 }
 
+/// What every row of Q and K is made of.
+struct Pattern {
+  Eigen::VectorXd query;
+  std::vector<Eigen::VectorXd> keys;  ///< one a segment
+  std::vector<Index> starts;
+  double change_length;  ///< noise, as the length of a change of a key; 0: none
+};
+
+/// Rows [first, last) of Q and K. Keys are changed by draws from `random` unless it is null.
+template <Real T>
+void plant_rows(const Pattern& pattern, Index first, Index last, Gaussian* random, HeadTensors<T>& head) {
+  const Index width = pattern.query.size();
+  Rotation rotation(width);
+  Eigen::VectorXd rotated(width);
+  const auto next = std::upper_bound(pattern.starts.begin(), pattern.starts.end(), first);
+  auto segment = static_cast<std::size_t>(next - pattern.starts.begin()) - 1;
+  for (Index j = first; j < last; ++j) {
+    if (segment + 1 < pattern.starts.size() && pattern.starts[segment + 1] == j) ++segment;
+    rotation.set_position(j);
+    rotation.apply(pattern.query, rotated);
+    head.query.row(j) = rotated.transpose().cast<T>();
+    if (random != nullptr) {
+      rotation.apply(pattern.keys[segment] + key_change(pattern.query, pattern.change_length, *random), rotated);
+    } else {
+      rotation.apply(pattern.keys[segment], rotated);
+    }
+    head.key.row(j) = rotated.transpose().cast<T>();
+  }
+}
+
+/// Blocks of rows: on all threads without noise, one after the other with it, because each draws where the last one stopped.
+template <Real T>
+void plant_all_rows(const Pattern& pattern, bool noisy, Gaussian& random, HeadTensors<T>& head, const RunContext& context) {
+  constexpr Index block = 512;
+  const Index n = head.query.rows();
+  RunContext own = context;
+  if (noisy) own.threads = 1;
+  parallel_for(
+      own, (n + block - 1) / block,
+      [&](Index item, int) {
+        plant_rows(pattern, item * block, std::min(n, (item + 1) * block), noisy ? &random : nullptr, head);
+      },
+      "planting");
+}
+
+/// All but the value. `options` are valid.
+template <Real T>
+Planted<T> plant_scores(const PlantedOptions& options, Gaussian& random, const RunContext& context) {
+  Planted<T> planted;
+  planted.starts = random_starts(options, random);
+  const double scale = 1.0 / std::sqrt(static_cast<double>(options.d));
+  planted.head.scale = scale;
+  Pattern pattern{random.vector(options.d, options.spread), {}, planted.starts, 0.0};
+  for (Index r = 0; r < options.k; ++r) pattern.keys.push_back(random.vector(options.d, options.spread));
+  // A distance of exactly the separation must still reach delta after rounding, so delta gives way by what T entries can lose.
+  const double rounding = 2.0 * static_cast<double>(options.T) * score_rounding<T>(pattern.query, pattern.keys, scale);
+  planted.delta = std::max(0.0, separation(lag_vector_heads(pattern.query, pattern.keys, options.T, scale)) - rounding);
+  const double allowed = planted.delta / (5.0 * static_cast<double>(options.T));
+  if (options.noise > allowed) {
+    throw InvalidArgument(
+        fmt::format("noise is {}; for this planted input it must be at most delta / (5 T) = {:.3g}", options.noise, allowed));
+  }
+  // A rotation keeps lengths, so no score moves by more than scale |q| |change of key|.
+  pattern.change_length = options.noise / (scale * pattern.query.norm());
+  planted.noise = options.noise;
+  planted.head.query.resize(options.n, options.d);
+  planted.head.key.resize(options.n, options.d);
+  plant_all_rows(pattern, options.noise > 0.0, random, planted.head, context);
+  return planted;
+}
+
 Index parse_integer(std::string_view part, std::string_view value) {
   Index result = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), result);
@@ -210,48 +261,41 @@ void set_option(PlantedOptions& options, std::string_view part, std::string_view
 
 }  // namespace
 
+void require_valid(const PlantedOptions& options) {
+  if (options.n < 1) throw InvalidArgument(fmt::format("n is {}; it must be at least 1", options.n));
+  if (options.d < 2 || options.d % 2 != 0) {
+    throw InvalidArgument(fmt::format("d is {}; planted inputs need an even d of at least 2", options.d));
+  }
+  if (options.value_width < 0)
+    throw InvalidArgument(fmt::format("value_width is {}; it must not be negative", options.value_width));
+  if (options.T < 1 || options.T > options.n) {
+    throw InvalidArgument(fmt::format("T is {}; it must be from 1 to n = {}", options.T, options.n));
+  }
+  if (options.k < 1 || options.k > options.n - options.T + 1) {
+    throw InvalidArgument(fmt::format("k is {}; it must be from 1 to n - T + 1 = {}", options.k, options.n - options.T + 1));
+  }
+  if (!(options.noise >= 0.0) || !std::isfinite(options.noise)) {
+    throw InvalidArgument(fmt::format("noise is {}; it must be a finite number, 0 or more", options.noise));
+  }
+  if (!(options.spread > 0.0) || !std::isfinite(options.spread)) {
+    throw InvalidArgument(fmt::format("spread is {}; it must be a finite number above 0", options.spread));
+  }
+}
+
 template <Real T>
-Planted<T> make_planted(const PlantedOptions& options) {
+Planted<T> make_planted(const PlantedOptions& options, const RunContext& context) {
   require_valid(options);
   Gaussian random(options.seed);
-  Planted<T> planted;
-  planted.starts = random_starts(options, random);
-  planted.head.scale = 1.0 / std::sqrt(static_cast<double>(options.d));
-
-  const Eigen::VectorXd query = random.vector(options.d, options.spread);
-  std::vector<Eigen::VectorXd> keys;
-  for (Index r = 0; r < options.k; ++r) keys.push_back(random.vector(options.d, options.spread));
-  // A distance of exactly the separation must still reach delta after rounding, so delta gives way by what T entries can lose.
-  const double rounding = 2.0 * static_cast<double>(options.T) * score_rounding<T>(query, keys, planted.head.scale);
-  planted.delta = std::max(0.0, separation(lag_vector_heads(query, keys, options.T, planted.head.scale)) - rounding);
-  const double allowed = planted.delta / (5.0 * static_cast<double>(options.T));
-  if (options.noise > allowed) {
-    throw InvalidArgument(
-        fmt::format("noise is {}; for this planted input it must be at most delta / (5 T) = {:.3g}", options.noise, allowed));
-  }
-  // A rotation keeps lengths, so no score moves by more than scale |q| |change of key|.
-  const double change_length = options.noise / (planted.head.scale * query.norm());
-  planted.noise = options.noise;
-
-  planted.head.query.resize(options.n, options.d);
-  planted.head.key.resize(options.n, options.d);
-  Rotation rotation(options.d);
-  Eigen::VectorXd rotated(options.d);
-  std::size_t segment = 0;
-  for (Index j = 0; j < options.n; ++j) {
-    if (segment + 1 < planted.starts.size() && planted.starts[segment + 1] == j) ++segment;
-    rotation.set_position(j);
-    rotation.apply(query, rotated);
-    planted.head.query.row(j) = rotated.transpose().cast<T>();
-    if (options.noise > 0.0) {
-      rotation.apply(keys[segment] + key_change(query, change_length, random), rotated);
-    } else {
-      rotation.apply(keys[segment], rotated);
-    }
-    planted.head.key.row(j) = rotated.transpose().cast<T>();
-  }
+  Planted<T> planted = plant_scores<T>(options, random, context);
   planted.head.value = random_matrix<T>(options.n, options.value_width > 0 ? options.value_width : options.d, random);
   return planted;
+}
+
+template <Real T>
+Planted<T> make_planted_scores(const PlantedOptions& options, const RunContext& context) {
+  require_valid(options);
+  Gaussian random(options.seed);
+  return plant_scores<T>(options, random, context);
 }
 
 template <Real T>
@@ -286,8 +330,10 @@ PlantedOptions parse_planted(std::string_view text) {
   return options;
 }
 
-template Planted<float> make_planted<float>(const PlantedOptions&);
-template Planted<double> make_planted<double>(const PlantedOptions&);
+template Planted<float> make_planted<float>(const PlantedOptions&, const RunContext&);
+template Planted<double> make_planted<double>(const PlantedOptions&, const RunContext&);
+template Planted<float> make_planted_scores<float>(const PlantedOptions&, const RunContext&);
+template Planted<double> make_planted_scores<double>(const PlantedOptions&, const RunContext&);
 template HeadTensors<float> make_random_head<float>(Index, Index, Index, std::uint64_t);
 template HeadTensors<double> make_random_head<double>(Index, Index, Index, std::uint64_t);
 

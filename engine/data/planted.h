@@ -4,6 +4,7 @@
 #pragma once
 
 #include "attention/head.h"
+#include "core/run_context.h"
 
 #include <cstdint>
 #include <string_view>
@@ -30,11 +31,19 @@ struct Planted {
   double noise = 0.0;         ///< no score was moved by more than this (rounding to the type not counted)
 };
 
+/// Throws InvalidArgument, naming the option, its value and its range, unless `options` are in range.
+void require_valid(const PlantedOptions& options);
+
 /// Throws InvalidArgument for options out of range, and when `noise` > delta / (5 T) so that Recover could not work.
-/// Starts are random, at least T apart where k such segments fit. Cost O(n d + k T (k + d)).
-/// The same seed gives the same input everywhere, up to the last digit of the machine's sin, cos and log.
+/// Starts are random, at least T apart where k such segments fit. Cost O(n d + k T (k + d)), mostly on all threads.
+/// The same seed gives the same input everywhere, up to the last digit of the machine's sin, cos and log. Throws Cancelled.
 template <Real T>
-Planted<T> make_planted(const PlantedOptions& options);
+Planted<T> make_planted(const PlantedOptions& options, const RunContext& context = {});
+
+/// The same query, key, scale, starts and delta, but no value: head.value stays empty. For inputs whose V does not fit in memory
+/// as a whole (data/planted_values.h).
+template <Real T>
+Planted<T> make_planted_scores(const PlantedOptions& options, const RunContext& context = {});
 
 /// Gaussian Q, K, V without any structure. scale = 1/sqrt(d).
 template <Real T>
