@@ -17,6 +17,8 @@ int thread_count(const RunContext& context);
 /// threads; `worker` is below that number and is what per-thread scratch is indexed by. Items are handed out one by one,
 /// in ascending order, so put the dearest first. The stop token is polled before every item.
 /// The first exception thrown by `body` ends the loop and is rethrown here; Cancelled is thrown after a stop request.
+/// The helpers are shared by the whole process and kept between loops, so a loop is cheap to start; while other loops keep
+/// them busy it runs on fewer threads. Loops may nest and may run in several threads at once.
 /// A `stage` name that is not empty is reported as progress, one step an item.
 void parallel_for(const RunContext& context, Index count, const std::function<void(Index item, int worker)>& body,
                   std::string_view stage = {});

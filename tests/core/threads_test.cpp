@@ -3,10 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <barrier>
 #include <cmath>
+#include <mutex>
+#include <numeric>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace convbasis {
@@ -120,6 +124,71 @@ TEST_P(Threads, LoopsNest) {
   const RunContext context{.threads = GetParam()};
   parallel_for(context, 7, [&](Index, int) { parallel_for(context, 11, [&](Index, int) { ++calls; }); });
   EXPECT_EQ(calls, 77);
+}
+
+TEST_P(Threads, AnExceptionInsideAnInnerLoopReachesTheCallerOfTheOuterOne) {
+  const RunContext context{.threads = GetParam()};
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    EXPECT_THROW(parallel_for(context, 9,
+                              [&](Index outer, int) {
+                                parallel_for(context, 9, [&](Index inner, int) {
+                                  if (outer == 4 && inner == 4) throw std::out_of_range("inner");
+                                });
+                              }),
+                 std::out_of_range);
+  }
+}
+
+TEST_P(Threads, AsManyThreadsAsAskedForWorkAtOnceEvenOnFewerCores) {
+  const int count = GetParam();
+  for (int repeat = 0; repeat < 10; ++repeat) {
+    std::barrier everyone(count);  // hangs, and so fails by its time limit, unless all items run at the same time
+    std::set<std::thread::id> ids;
+    std::mutex mutex;
+    parallel_for({.threads = count}, count, [&](Index, int) {
+      everyone.arrive_and_wait();
+      const std::scoped_lock lock(mutex);
+      ids.insert(std::this_thread::get_id());
+    });
+    EXPECT_EQ(ids.size(), static_cast<std::size_t>(count));
+  }
+}
+
+TEST_P(Threads, ManyShortLoopsOneAfterTheOther) {
+  std::vector<Index> sums(static_cast<std::size_t>(GetParam()));
+  constexpr Index loops = 3000;
+  for (Index loop = 0; loop < loops; ++loop) {
+    parallel_for({.threads = GetParam()}, 7, [&](Index item, int worker) { sums[static_cast<std::size_t>(worker)] += item; });
+  }
+  EXPECT_EQ(std::accumulate(sums.begin(), sums.end(), Index{0}), loops * 21);
+}
+
+TEST_P(Threads, LoopsOfSeveralThreadsDoNotMix) {
+  constexpr Index loops = 300;
+  std::vector<Index> sums(4);
+  {
+    std::vector<std::jthread> callers;
+    for (Index caller = 0; caller < 4; ++caller) {
+      callers.emplace_back([&, caller] {
+        for (Index loop = 0; loop < loops; ++loop) {
+          std::atomic<Index> sum = 0;
+          try {
+            parallel_for({.threads = GetParam()}, 10, [&](Index item, int) {
+              sum += item + caller;
+              if (item == 9 && loop % 3 == 0) throw std::out_of_range(std::to_string(caller));
+            });
+            EXPECT_NE(loop % 3, 0);
+            EXPECT_EQ(sum, 45 + 10 * caller);
+          } catch (const std::out_of_range& error) {
+            EXPECT_EQ(loop % 3, 0);
+            EXPECT_EQ(error.what(), std::to_string(caller));
+          }
+          ++sums[static_cast<std::size_t>(caller)];
+        }
+      });
+    }
+  }
+  EXPECT_EQ(sums, std::vector<Index>(4, loops));
 }
 
 INSTANTIATE_TEST_SUITE_P(Counts, Threads, testing::Values(1, 2, 5), testing::PrintToStringParamName());
