@@ -20,6 +20,18 @@ namespace convbasis {
 template <Real T>
 void exact_attention(const HeadView<T>& head, MutableMatrixView<T> output, std::span<double> lse, const RunContext& context = {});
 
+/// Where the result of one head goes: the arguments of the function above.
+template <Real T>
+struct ExactOutput {
+  MutableMatrixView<T> output;
+  std::span<double> lse;
+};
+
+/// The same for several heads at once, of any shapes, which keeps all threads busy when the heads are small.
+/// results[h] is that of heads[h], bit for bit what the head alone gives.
+template <Real T>
+void exact_attention(std::span<const HeadView<T>> heads, std::span<const ExactOutput<T>> results, const RunContext& context = {});
+
 /// The instruction set that the kernels run with on this machine, as "AVX-512", "AVX2", "SSE4" or Highway's name of
 /// any other.
 std::string kernel_instruction_set();
