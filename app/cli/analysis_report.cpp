@@ -8,30 +8,17 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <concepts>
 
 namespace convscope {
 namespace {
 
 using convbasis::HeadAnalysis;
 using convbasis::Real;
-using convbasis::Recovery;
 using nlohmann::ordered_json;
-
-template <Real T>
-constexpr const char* precision_name = std::same_as<T, float> ? "f32" : "f64";
 
 template <Real T>
 std::string path_text(const HeadAnalysis<T>& analysis) {
   return fmt::format("{}; {}", convbasis::kernel_instruction_set(), analysis.apply.path);
-}
-
-template <Real T>
-std::string starts_text(const Recovery<T>& recovery) {
-  constexpr std::size_t shown = 12;
-  const auto starts = recovery.basis.starts();
-  const std::string text = fmt::format("{}", fmt::join(starts.first(std::min(shown, starts.size())), " "));
-  return starts.size() <= shown ? text : fmt::format("{} ... ({} in all)", text, starts.size());
 }
 
 template <Real T>
@@ -41,6 +28,12 @@ ordered_json planted_json(const HeadInput<T>& input) {
 }
 
 }  // namespace
+
+std::string starts_text(std::span<const Index> starts) {
+  constexpr std::size_t shown = 12;
+  const std::string text = fmt::format("{}", fmt::join(starts.first(std::min(shown, starts.size())), " "));
+  return starts.size() <= shown ? text : fmt::format("{} ... ({} in all)", text, starts.size());
+}
 
 template <Real T>
 ordered_json to_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
@@ -83,6 +76,7 @@ ordered_json to_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis)
                        {"recover", analysis.seconds.recover},
                        {"apply", analysis.seconds.apply}};
   result["path"] = path_text(analysis);
+  result["streamed"] = nullptr;  // streamed_report.cpp
   return result;
 }
 
@@ -100,7 +94,7 @@ void print_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
   print_field("recover", fmt::format("T {}, delta {}, eps {}, {} search, {}", options.T, three_digits(options.delta),
                                      three_digits(options.eps), convbasis::name_of(options.search), precision_name<T>));
   print_field("k found / requested", fmt::format("{} / {}", analysis.recovery.basis.count(), options.k));
-  print_field("starts", starts_text(analysis.recovery));
+  print_field("starts", starts_text(analysis.recovery.basis.starts()));
   print_field("search monotone", analysis.recovery.monotone ? "yes" : "no: the binary search may have missed starts");
   print_field("relative error", three_digits(error.relative_error));
   print_field("max abs error", three_digits(error.max_abs_error));

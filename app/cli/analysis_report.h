@@ -7,7 +7,17 @@
 
 #include <nlohmann/json.hpp>
 
+#include <concepts>
+#include <span>
+#include <string>
+
 namespace convscope {
+
+template <convbasis::Real T>
+constexpr const char* precision_name = std::same_as<T, float> ? "f32" : "f64";
+
+/// The starts on one line, the first dozen of them.
+std::string starts_text(std::span<const Index> starts);
 
 /// The object of `analyze --json`, with the keys of the product page.
 template <convbasis::Real T>

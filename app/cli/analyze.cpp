@@ -1,9 +1,12 @@
 #include "analysis/head_analysis.h"
+#include "analysis/stopwatch.h"
+#include "analysis/streamed_analysis.h"
 #include "cli/analysis_report.h"
 #include "cli/console.h"
 #include "cli/head_input.h"
 #include "cli/input_options.h"
 #include "cli/long_work.h"
+#include "cli/streamed_report.h"
 #include "cli/verbs.h"
 #include "data/npy_writer.h"
 
@@ -17,8 +20,13 @@ namespace convscope {
 namespace {
 
 using convbasis::InvalidArgument;
+using convbasis::NpyColumnWriter;
+using convbasis::PlantedOptions;
 using convbasis::Real;
 using convbasis::RecoverOptions;
+using convbasis::RunContext;
+using convbasis::StreamedAnalysis;
+using convbasis::StreamedPlan;
 
 struct AnalyzeOptions {
   HeadInputOptions input;
@@ -30,6 +38,7 @@ struct AnalyzeOptions {
   std::string precision = "f32";
   std::filesystem::path output, exact_output;  ///< empty: not written
   int threads = 0;
+  bool streamed = false;  ///< although it may not be needed
   bool json = false;
 };
 
@@ -64,15 +73,67 @@ void write_output(const std::filesystem::path& path, const convbasis::Matrix<T>&
 }
 
 template <Real T>
-void analyze(const AnalyzeOptions& options) {
+void analyze_whole(const AnalyzeOptions& options) {
   LongWork work(options.threads);
-  HeadInput<T> input = load_head<T>(options.input);
+  HeadInput<T> input = load_head<T>(options.input, work.context());
   const RecoverOptions recover = recover_options(options, input.tensors.query.rows());
   const auto analysis = convbasis::analyze_head<T>(std::move(input.tensors), recover, work.context());
   work.finish();
   write_output(options.output, analysis.output);
   write_output(options.exact_output, analysis.exact_output);
   options.json ? print_json(to_json(input, analysis)) : print_table(input, analysis);
+}
+
+/// The planted input that goes block by block: see needs_streaming().
+template <Real T>
+std::optional<PlantedOptions> streamed_input(const AnalyzeOptions& options) {
+  if (!options.input.planted) return std::nullopt;
+  const PlantedOptions input = convbasis::parse_planted(*options.input.planted);
+  convbasis::require_valid(input);
+  if (!options.streamed && !convbasis::needs_streaming(input, sizeof(T))) return std::nullopt;
+  if (!options.exact_output.empty()) {
+    throw InvalidArgument("--exact-output needs exact attention, which is not computed for an input of this size; leave it out");
+  }
+  return input;
+}
+
+template <Real T>
+void analyze_by_blocks(const AnalyzeOptions& options, const PlantedOptions& input) {
+  LongWork work(options.threads);
+  const StreamedPlan plan =
+      convbasis::plan_streamed<T>(input, {.recover = recover_options(options, input.n), .scale = options.input.scale});
+  const std::string file = "planted:" + *options.input.planted;
+  std::optional<NpyColumnWriter<T>> writer;
+  convbasis::ColumnSink<T> sink;
+  if (!options.output.empty()) {
+    write_result([&] { writer.emplace(options.output, input.n, plan.value_width); });
+    work.remove_when_ended(writer->temporary());
+    sink = [&](convbasis::MatrixView<T> block, const RunContext& context) {
+      write_result([&] { writer->append(block, context); });
+    };
+  }
+  if (!options.json) print_plan(file, plan);
+  StreamedAnalysis analysis = convbasis::analyze_streamed<T>(plan, sink, work.context());
+  if (writer) {
+    convbasis::Stopwatch watch;
+    work.context().report("waiting for the disk", 0.0);
+    write_result([&] { writer->flush(); });
+    const double waited = watch.lap();
+    analysis.seconds.write += waited;
+    analysis.seconds.total += waited;
+  }
+  work.finish();
+  if (writer) write_result([&] { writer->commit(); });
+  options.json ? print_json(to_json(file, analysis, precision_name<T>)) : print_result(analysis, precision_name<T>);
+}
+
+template <Real T>
+void analyze(const AnalyzeOptions& options) {
+  if (const auto input = streamed_input<T>(options)) {
+    analyze_by_blocks<T>(options, *input);
+  } else {
+    analyze_whole<T>(options);
+  }
 }
 
 void add_input_options(CLI::App& verb, HeadInputOptions& input) {
@@ -129,6 +190,10 @@ void add_work_options(CLI::App& verb, AnalyzeOptions& options) {
       ->type_name("Y.npy");
   verb.add_option("--exact-output", options.exact_output, "Write the exact output, n x d_v, in the working precision")
       ->type_name("Y.npy");
+  verb.add_flag("--streamed", options.streamed,
+                "Take a planted input by blocks of columns, as is always done when exact attention would need more than 5e12 "
+                "multiply-adds or the tensors more than 4 GiB: exact attention is extrapolated, errors are those of 64 rows")
+      ->needs(verb.get_option("--planted"));
   verb.add_flag("--json", options.json, "Print one JSON object");
 }
 

@@ -12,11 +12,12 @@ namespace {
 
 using convbasis::Activations;
 using convbasis::InvalidArgument;
+using convbasis::RunContext;
 
 template <convbasis::Real T>
-HeadInput<T> plant(const std::string& specification) {
+HeadInput<T> plant(const std::string& specification, const RunContext& context) {
   HeadInput<T> input;
-  input.planted = convbasis::make_planted<T>(convbasis::parse_planted(specification));
+  input.planted = convbasis::make_planted<T>(convbasis::parse_planted(specification), context);
   input.tensors = std::move(input.planted->head);
   input.file = "planted:" + specification;
   return input;
@@ -40,15 +41,15 @@ HeadInput<T> read(const HeadInputOptions& options) {
 }  // namespace
 
 template <convbasis::Real T>
-HeadInput<T> load_head(const HeadInputOptions& options) {
+HeadInput<T> load_head(const HeadInputOptions& options, const RunContext& context) {
   const auto start = std::chrono::steady_clock::now();
-  HeadInput<T> input = options.planted ? plant<T>(*options.planted) : read<T>(options);
+  HeadInput<T> input = options.planted ? plant<T>(*options.planted, context) : read<T>(options);
   if (options.scale) input.tensors.scale = *options.scale;
   input.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return input;
 }
 
-template HeadInput<float> load_head(const HeadInputOptions&);
-template HeadInput<double> load_head(const HeadInputOptions&);
+template HeadInput<float> load_head(const HeadInputOptions&, const RunContext&);
+template HeadInput<double> load_head(const HeadInputOptions&, const RunContext&);
 
 }  // namespace convscope

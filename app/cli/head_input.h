@@ -34,8 +34,8 @@ struct HeadInput {
   double seconds = 0.0;                          ///< what opening, reading and converting (or planting) took
 };
 
-/// Throws InvalidArgument and FileError as Activations and make_planted do.
+/// Throws InvalidArgument and FileError as Activations and make_planted do, Cancelled.
 template <convbasis::Real T>
-HeadInput<T> load_head(const HeadInputOptions& options);
+HeadInput<T> load_head(const HeadInputOptions& options, const convbasis::RunContext& context);
 
 }  // namespace convscope

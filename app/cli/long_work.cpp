@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 namespace convscope {
 namespace {
@@ -25,23 +26,25 @@ sigset_t stop_signals() {
 
 }  // namespace
 
-ProgressBar::ProgressBar() : is_terminal_(isatty(STDERR_FILENO) == 1), last_draw_(Clock::now()) {}
+ProgressBar::ProgressBar() : is_terminal_(isatty(STDERR_FILENO) == 1), start_(Clock::now()), last_draw_(start_) {}
 
 void ProgressBar::show(std::string_view stage, double fraction) {
   if (!is_terminal_) return;
   const Clock::time_point now = Clock::now();
-  if (stage != stage_) {
-    stage_ = stage;
-    stage_start_ = now;
+  if (fraction < last_fraction_) {
+    first_fraction_ = fraction;
+    start_ = now;
   }
+  last_fraction_ = fraction;
   if (now - last_draw_ < redraw_interval) return;
   last_draw_ = now;
   const double done = std::clamp(fraction, 0.0, 1.0);
-  const double elapsed = std::chrono::duration<double>(now - stage_start_).count();
-  const std::string left = done > 0.0 && elapsed > 0.5 ? fmt::format("{:.0f} s left", elapsed * (1.0 - done) / done) : "";
+  const double elapsed = std::chrono::duration<double>(now - start_).count();
+  const double progress = done - first_fraction_;
+  const std::string left = progress > 0.0 && elapsed > 0.5 ? fmt::format("{:.0f} s left", elapsed * (1.0 - done) / progress) : "";
   constexpr int width = 24;
   const int filled = static_cast<int>(std::lround(done * width));
-  fmt::print(stderr, "\r\x1b[K{:<22} [{:#<{}}{:.<{}}] {:3.0f} %  {}", stage_, "", filled, "", width - filled, 100.0 * done, left);
+  fmt::print(stderr, "\r\x1b[K{:<22} [{:#<{}}{:.<{}}] {:3.0f} %  {}", stage, "", filled, "", width - filled, 100.0 * done, left);
   std::fflush(stderr);
   drawn_ = true;
 }
@@ -79,6 +82,11 @@ void LongWork::finish() {
   finished_ = true;
 }
 
+void LongWork::remove_when_ended(std::filesystem::path file) {
+  const std::lock_guard lock(mutex_);
+  unfinished_ = std::move(file);
+}
+
 void LongWork::watch_signals() {
   const sigset_t signals = stop_signals();
   int signal = 0;
@@ -87,8 +95,10 @@ void LongWork::watch_signals() {
   if (finished_) return;
   stop_.request_stop();
   if (finished_changed_.wait_for(lock, patience, [this] { return finished_; })) return;
-  // The lock is kept, so finish() cannot return and no file is being written.
+  // The lock is kept, so finish() cannot return, and no file but the unfinished one is being written.
   bar_.clear();
+  std::error_code ignored;
+  if (!unfinished_.empty()) std::filesystem::remove(unfinished_, ignored);
   std::fprintf(stderr, "convscope: %s\n", convbasis::Cancelled().what());
   std::_Exit(EXIT_FAILURE);
 }

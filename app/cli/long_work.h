@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <filesystem>
 #include <mutex>
 #include <stop_token>
 #include <string>
@@ -15,7 +16,9 @@
 
 namespace convscope {
 
-/// One line on standard error with the stage, the done fraction and the time left; nothing unless that is a terminal.
+/// One line on standard error with the stage, the done fraction and the time left; nothing unless that is a terminal. The time
+/// left goes by the pace since the fraction last fell: stages that follow each other as "3 of 48 blocks", "4 of 48 blocks" with a
+/// growing fraction are one piece of work.
 class ProgressBar {
  public:
   ProgressBar();
@@ -31,8 +34,9 @@ class ProgressBar {
   using Clock = std::chrono::steady_clock;
   bool is_terminal_;
   std::atomic<bool> drawn_ = false;  // clear() may come from another thread
-  std::string stage_;
-  Clock::time_point stage_start_;
+  double last_fraction_ = 0.0;
+  double first_fraction_ = 0.0;  // where the pace is measured from
+  Clock::time_point start_;
   Clock::time_point last_draw_;
 };
 
@@ -50,6 +54,8 @@ class LongWork {
   /// The work is done and its results are about to be written: from here on signals are ignored, so that no file is left
   /// half-written. Throws Cancelled when a stop was requested before.
   void finish();
+  /// A file to remove should the program end at once: an unfinished result.
+  void remove_when_ended(std::filesystem::path file);
 
  private:
   void watch_signals();
@@ -59,7 +65,8 @@ class LongWork {
   convbasis::RunContext context_;
   std::mutex mutex_;
   std::condition_variable finished_changed_;
-  bool finished_ = false;  // guarded by mutex_
+  bool finished_ = false;             // guarded by mutex_
+  std::filesystem::path unfinished_;  // guarded by mutex_; empty: none
   std::thread watcher_;
 };
 
