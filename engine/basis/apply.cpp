@@ -34,7 +34,7 @@ void require_fitting(Index size, const MatrixView<T>& value, const MutableMatrix
 
 /// Rows that stand for all when sizes of rows are looked at.
 std::vector<Index> sampled_rows(Index size) {
-  constexpr Index most = 4096;
+  constexpr Index most = 512;
   const Index step = (size + most - 1) / most;
   std::vector<Index> found;
   for (Index i = 0; i < size; i += step) found.push_back(i);

@@ -14,33 +14,31 @@ constexpr Index tile_rows = 64;
 }  // namespace
 
 template <Real T>
-BlockTransform<T>::BlockTransform(Index block) : block_(block), fft_(block), twist_(static_cast<std::size_t>(block)) {
+BlockTransform<T>::BlockTransform(Index block)
+    : block_(block), fft_(block), cosine_(static_cast<std::size_t>(block)), sine_(static_cast<std::size_t>(block)) {
   for (Index t = 0; t < block; ++t) {
     const double angle = std::numbers::pi * static_cast<double>(t) / static_cast<double>(2 * block);
-    twist_.data()[t] = {static_cast<T>(std::cos(angle)), static_cast<T>(std::sin(angle))};
+    cosine_.data()[t] = static_cast<T>(std::cos(angle));
+    sine_.data()[t] = static_cast<T>(std::sin(angle));
   }
 }
 
 template <Real T>
-typename BlockTransform<T>::LagSize BlockTransform<T>::lag_spectrum(std::span<const T> lags, Index t, std::complex<T>* scratch,
-                                                                    SpectrumBank<T>& bank, Index s) const {
-  const auto count = static_cast<Index>(lags.size());
-  const auto lag = [&](Index index) { return index >= 0 && index < count ? lags[static_cast<std::size_t>(index)] : T{0}; };
-  LagSize size;
-  for (Index m = 0; m < block_; ++m) {
-    const T ahead = lag(t * block_ + m);
-    const T behind = m == 0 ? T{0} : lag(t * block_ + m - block_);  // z^(m - B) = -i z^m
-    const std::complex<T> twist = twist_.data()[m];
-    scratch[m] = {ahead * twist.real() + behind * twist.imag(), ahead * twist.imag() - behind * twist.real()};
-    const auto a = static_cast<double>(ahead);
-    const auto b = static_cast<double>(behind);
-    size.sum += a + b;
-    size.sum_of_squares += a * a + b * b;
-  }
+void BlockTransform<T>::lag_spectrum(std::span<const T> lags, Index t, std::complex<T>* scratch, SpectrumBank<T>& bank,
+                                     Index s) const {
   std::complex<T>* spectrum = scratch + block_ + padding;
+  // The 2 B lags from (t - 1) B on; they fit where the spectrum will stand.
+  T* window = reinterpret_cast<T*>(spectrum);
+  const Index begin = (t - 1) * block_;
+  const Index first = std::max<Index>(0, begin);
+  const Index last = std::clamp<Index>(begin + 2 * block_, first, std::max(first, static_cast<Index>(lags.size())));
+  std::fill(window, window + (first - begin), T{0});
+  std::copy(lags.begin() + first, lags.begin() + last, window + (first - begin));
+  std::fill(window + (last - begin), window + 2 * block_, T{0});
+  window[0] = T{0};  // a lag of -B never happens; z^(m - B) = -i z^m for the others
+  twist_lags<T>(window + block_, window, block_, twist(0), scratch);
   fft_.forward(scratch, spectrum);
   bank.store(s, 0, spectrum);
-  return size;
 }
 
 template <Real T>
@@ -53,17 +51,10 @@ void BlockTransform<T>::forward(MatrixView<T> value, const RowRange& range, Inde
     std::fill(scratch + c * stride, scratch + c * stride + first, std::complex<T>());
     std::fill(scratch + c * stride + last, scratch + c * stride + block_, std::complex<T>());
   }
+  const T* source = value.data() + range.block * block_ * value.outerStride() + first_column;
   for (Index tile = first; tile < last; tile += tile_rows) {
-    const Index rows = std::min(tile_rows, last - tile);
-    const T* source = value.data() + (range.block * block_ + tile) * value.outerStride() + first_column;
-    for (Index c = 0; c < columns; ++c) {
-      const std::complex<T>* twist = twist_.data() + tile;
-      std::complex<T>* target = scratch + c * stride + tile;
-      for (Index a = 0; a < rows; ++a) {
-        const T x = source[a * value.outerStride() + c];
-        target[a] = {x * twist[a].real(), x * twist[a].imag()};
-      }
-    }
+    twist_columns<T>(source + tile * value.outerStride(), value.outerStride(), std::min(tile_rows, last - tile), columns,
+                     twist(tile), scratch + tile, stride);
   }
   std::complex<T>* spectrum = scratch + columns * stride;
   for (Index c = 0; c < columns; ++c) {
@@ -82,23 +73,15 @@ void BlockTransform<T>::inverse(const SpectrumBank<T>& bank, Index s, const RowR
     fft_.inverse(spectrum, scratch + c * stride);
   }
   const T norm = T{1} / static_cast<T>(block_);
-  const Index offset = range.block * block_;
-  for (Index tile = range.first; tile < range.last; tile += tile_rows) {
-    const Index rows = std::min(tile_rows, range.last - tile);
+  for (Index row = range.first; row < range.last; row += tile_rows) {
+    const Index rows = std::min(tile_rows, range.last - row);
     std::array<T, tile_rows> factor;
     for (Index a = 0; a < rows; ++a) {
-      factor[static_cast<std::size_t>(a)] = row_factor.empty() ? norm : norm * row_factor[static_cast<std::size_t>(tile + a)];
+      factor[static_cast<std::size_t>(a)] = row_factor.empty() ? norm : norm * row_factor[static_cast<std::size_t>(row + a)];
     }
-    T* target = output.data() + tile * output.outerStride() + first_column;
-    for (Index c = 0; c < columns; ++c) {
-      const std::complex<T>* twist = twist_.data() + (tile - offset);
-      const std::complex<T>* source = scratch + c * stride + (tile - offset);
-      for (Index a = 0; a < rows; ++a) {
-        // The real part of source * conj(twist).
-        target[a * output.outerStride() + c] =
-            (source[a].real() * twist[a].real() + source[a].imag() * twist[a].imag()) * factor[static_cast<std::size_t>(a)];
-      }
-    }
+    const Index t = row - range.block * block_;
+    untwist_columns<T>(scratch + t, stride, rows, columns, twist(t), factor.data(),
+                       output.data() + row * output.outerStride() + first_column, output.outerStride());
   }
 }
 

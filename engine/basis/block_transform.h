@@ -8,6 +8,7 @@
 #pragma once
 
 #include "basis/spectra.h"
+#include "basis/twist.h"
 #include "core/fft.h"
 #include "core/types.h"
 
@@ -30,13 +31,9 @@ class BlockTransform {
   /// Complex numbers of scratch that a call for `channels` channels needs.
   std::size_t scratch_size(Index channels) const { return static_cast<std::size_t>((channels + 1) * (block_ + padding)); }
 
-  struct LagSize {
-    double sum = 0.0, sum_of_squares = 0.0;
-  };
   /// The spectrum of lag block t, the Toeplitz block that maps a block of V to its share of the output t blocks below: lags
-  /// (t - 1) B + 1 ... (t + 1) B - 1, those that `lags` does not have being 0. Goes to spectrum s of bank. Returns the size of
-  /// that window.
-  LagSize lag_spectrum(std::span<const T> lags, Index t, std::complex<T>* scratch, SpectrumBank<T>& bank, Index s) const;
+  /// (t - 1) B + 1 ... (t + 1) B - 1, those that `lags` does not have being 0. Goes to spectrum s of bank.
+  void lag_spectrum(std::span<const T> lags, Index t, std::complex<T>* scratch, SpectrumBank<T>& bank, Index s) const;
   /// The spectra of the given columns of value, zero outside the range: channels [0, columns) of spectrum s of bank.
   void forward(MatrixView<T> value, const RowRange& range, Index first_column, Index columns, std::complex<T>* scratch,
                SpectrumBank<T>& bank, Index s) const;
@@ -48,9 +45,11 @@ class BlockTransform {
   /// Between the channels of the scratch: blocks a power of two apart would fall into the same few places of the cache.
   static constexpr Index padding = 64 / static_cast<Index>(sizeof(T));
 
+  TwistView<T> twist(Index t) const { return {cosine_.data() + t, sine_.data() + t}; }
+
   Index block_;
   ComplexFft<T> fft_;
-  Scratch<std::complex<T>> twist_;  // w^t
+  Scratch<T> cosine_, sine_;  // w^t
 };
 
 }  // namespace convbasis

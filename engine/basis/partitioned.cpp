@@ -75,7 +75,26 @@ PartitionedProduct<T>::PartitionedProduct(const ConvBasis<T>& weights, const App
     const Index q = pieces_[i].block;
     transposed_sums_.push_back({layout_.blocks() - q, consecutive_.data(), lag_index_[i] + q, q});
   }
+  measure_lags(weights, context);
   transform_lags(weights, context);
+}
+
+/// The window of lag block t is the lags of blocks t - 1 and t, but for one.
+template <Real T>
+void PartitionedProduct<T>::measure_lags(const ConvBasis<T>& weights, const RunContext& context) {
+  parallel_for(context, std::ssize(segment_spectra_), [&](Index item, int) {
+    const SegmentSpectra& run = segment_spectra_[static_cast<std::size_t>(item)];
+    const auto lags = weights.lag_vector(run.segment);
+    LagSize before;
+    for (Index t = 0; t < run.count; ++t) {
+      const Index first = std::min(t * layout_.block, std::ssize(lags));
+      const Eigen::Map<const RowVector<T>> block(lags.data() + first, std::min(layout_.block, std::ssize(lags) - first));
+      const auto wide = block.template cast<double>();  // squares of small floats would vanish
+      const LagSize own{wide.sum(), wide.squaredNorm()};
+      lag_sizes_[static_cast<std::size_t>(run.first + t)] = {before.sum + own.sum, before.sum_of_squares + own.sum_of_squares};
+      before = own;
+    }
+  });
 }
 
 template <Real T>
@@ -92,7 +111,7 @@ void PartitionedProduct<T>::transform_lags(const ConvBasis<T>& weights, const Ru
     const auto index = static_cast<std::size_t>(item);
     auto& own = scratch[static_cast<std::size_t>(worker)];
     if (own.size() == 0) own = Scratch<std::complex<T>>(transform_.scratch_size(1));
-    lag_sizes_[index] = transform_.lag_spectrum(weights.lag_vector(all[index].segment), all[index].t, own.data(), lags_, item);
+    transform_.lag_spectrum(weights.lag_vector(all[index].segment), all[index].t, own.data(), lags_, item);
   });
 }
 

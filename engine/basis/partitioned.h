@@ -45,6 +45,7 @@ class PartitionedProduct {
     double mean_square, rest;  // of a piece of V: square of its mean, and sum of squares of what remains; mean over columns
   };
   std::vector<double> error_estimate(std::span<const PieceSize> sizes) const;
+  void measure_lags(const ConvBasis<T>& weights, const RunContext& context);
   void transform_lags(const ConvBasis<T>& weights, const RunContext& context);
   void run(MatrixView<T> value, std::span<const T> row_factor, MutableMatrixView<T> output, bool transpose,
            const RunContext& context) const;
@@ -59,7 +60,10 @@ class PartitionedProduct {
   std::vector<RowRange> pieces_, blocks_;
   std::vector<SpectrumSum> sums_, transposed_sums_;  // of each output block; of each piece
   SpectrumBank<T> lags_;
-  std::vector<typename BlockTransform<T>::LagSize> lag_sizes_;
+  struct LagSize {
+    double sum = 0.0, sum_of_squares = 0.0;  // over the window of one lag block
+  };
+  std::vector<LagSize> lag_sizes_;
 };
 
 }  // namespace convbasis

@@ -1,6 +1,7 @@
 #include "basis/spectra.h"
 
 #include <algorithm>
+#include <cstring>
 
 // Compiled once for every instruction set, as attention/kernels.cpp is; foreach_target.h must come before highway.h.
 // clang-format off
@@ -152,12 +153,22 @@ void accumulate_products(std::span<const SpectrumSum> sums, Index channels, bool
   HWY_DYNAMIC_DISPATCH(AccumulateF64)(sums, channels, conjugate, lags, inputs, result);
 }
 
+namespace {
+
+/// A copy of constant size, which the compiler turns into a few moves.
+template <Real T>
+void copy_line(const std::complex<T>* from, std::complex<T>* to) {
+  std::memcpy(static_cast<void*>(to), from, chunk_width<T> * sizeof(std::complex<T>));
+}
+
+}  // namespace
+
 template <Real T>
 void SpectrumBank<T>::store(Index s, Index channel, const std::complex<T>* values) {
   const Index step = count_ * channels_ * chunk_width<T>;
   std::complex<T>* target = chunk(0, s) + channel * chunk_width<T>;
   const Index whole = bins_ / chunk_width<T>;
-  for (Index c = 0; c < whole; ++c) std::copy_n(values + c * chunk_width<T>, chunk_width<T>, target + c * step);
+  for (Index c = 0; c < whole; ++c) copy_line(values + c * chunk_width<T>, target + c * step);
   if (const Index rest = bins_ % chunk_width<T>; rest > 0)
     std::copy_n(values + whole * chunk_width<T>, rest, target + whole * step);
 }
@@ -167,7 +178,7 @@ void SpectrumBank<T>::load(Index s, Index channel, std::complex<T>* values) cons
   const Index step = count_ * channels_ * chunk_width<T>;
   const std::complex<T>* source = chunk(0, s) + channel * chunk_width<T>;
   const Index whole = bins_ / chunk_width<T>;
-  for (Index c = 0; c < whole; ++c) std::copy_n(source + c * step, chunk_width<T>, values + c * chunk_width<T>);
+  for (Index c = 0; c < whole; ++c) copy_line(source + c * step, values + c * chunk_width<T>);
   if (const Index rest = bins_ % chunk_width<T>; rest > 0)
     std::copy_n(source + whole * step, rest, values + whole * chunk_width<T>);
 }
