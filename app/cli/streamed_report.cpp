@@ -111,7 +111,7 @@ void print_plan(const std::string& file, const StreamedPlan& plan) {
   print_field("shape", fmt::format("n {}, d {}, d_v {}; scores from Q and K of width {}", plan.scores.n, plan.width,
                                    plan.value_width, plan.scores.d));
   print_field("column blocks", fmt::format("{} of {} columns", plan.blocks(), plan.block_columns));
-  print_field("memory needed", fmt::format("about {}{}", bytes_text(static_cast<double>(plan.memory)), available));
+  print_field("memory needed", fmt::format("at most about {}{}", bytes_text(static_cast<double>(plan.memory)), available));
   std::fflush(stdout);
 }
 

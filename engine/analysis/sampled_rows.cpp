@@ -70,7 +70,7 @@ SampledRows<T>::SampledRows(MatrixView<T> query, MatrixView<T> key, double scale
   for (Index x = 0; x < count; ++x)
     queries.row(x) = scale * query.row(rows_[static_cast<std::size_t>(x)]).template cast<double>();
   const Index tiles = (n + key_tile - 1) / key_tile;
-  probability_.resize(static_cast<std::size_t>(count * tiles * key_tile));
+  probability_ = Scratch<double>(static_cast<std::size_t>(count * tiles * key_tile));
   parallel_for(context, tiles, [&](Index tile, int) {
     const Index keys = std::min(key_tile, n - tile * key_tile);
     MutableMatrixView<double>(probabilities(0, tile), count, keys, Eigen::OuterStride<>(key_tile)).noalias() =

@@ -2,6 +2,7 @@
 /// Exact attention of a few rows, for checking results that are too large to compare as a whole.
 #pragma once
 
+#include "core/aligned.h"
 #include "core/run_context.h"
 #include "core/types.h"
 
@@ -40,8 +41,9 @@ class SampledRows {
   Matrix<double> direct_sums(MatrixView<T> value, const RunContext& context) const;
 
   std::vector<Index> rows_;
-  Index size_;                       // n
-  std::vector<double> probability_;  // tile of keys by tile, each rows x keys: a row as a whole would be megabytes from the next
+  Index size_;  // n
+  /// Tile of keys by tile, each rows x keys: otherwise the next row would be megabytes away.
+  Scratch<double> probability_;
   std::vector<double> difference_squares_, exact_squares_;
 };
 

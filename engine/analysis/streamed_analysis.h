@@ -37,7 +37,7 @@ struct StreamedPlan {
   Index width = 0;                              ///< d, as asked
   Index value_width = 0;                        ///< d_v
   Index block_columns = 0;                      ///< of all blocks but perhaps the last
-  std::uint64_t memory = 0;                     ///< estimated peak, bytes
+  std::uint64_t memory = 0;                     ///< estimated peak, bytes: for any number of threads and any starts
   std::optional<std::uint64_t> available = {};  ///< what it was compared with, bytes; nothing where the system does not tell
 
   Index blocks() const { return (value_width + block_columns - 1) / block_columns; }
@@ -60,8 +60,9 @@ struct StreamedSeconds {
   double total = 0.0;    ///< from start to end
 };
 
-/// Exact attention at the full size, from a measurement of the first `measured_n` tokens and `measured_width` columns of V: times
-/// (n / measured_n)^2 for the triangle and (d + d_v) / (d + measured_width) for the operations of one entry, d the score width.
+/// Exact attention at the full size, from the shortest of three times of the first `measured_n` tokens and `measured_width`
+/// columns of V: times (n / measured_n)^2 for the triangle and (d + d_v) / (d + measured_width) for the operations of one entry,
+/// d the score width.
 struct ExactEstimate {
   double seconds = 0.0;
   bool extrapolated = false;  ///< false when the whole input was small enough to be measured
