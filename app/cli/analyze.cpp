@@ -116,7 +116,6 @@ void analyze_by_blocks(const AnalyzeOptions& options, const PlantedOptions& inpu
   StreamedAnalysis analysis = convbasis::analyze_streamed<T>(plan, sink, work.context());
   if (writer) {
     convbasis::Stopwatch watch;
-    work.context().report("waiting for the disk", 0.0);
     write_result([&] { writer->flush(); });
     const double waited = watch.lap();
     analysis.seconds.write += waited;

@@ -1,5 +1,6 @@
 #include "data/npy_writer.h"
 
+#include "core/disk.h"
 #include "core/errors.h"
 #include "core/threads.h"
 
@@ -12,28 +13,14 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
-
-#ifdef _WIN32
-#include <io.h>
-#else
-#include <unistd.h>
-#endif
 
 namespace convbasis {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "npy files are written as the numbers lie in memory");
-
-/// Standard C++ cannot ask for this: without it a crash of the machine can leave an empty file behind the rename.
-bool flush_to_disk(std::FILE* file) {
-#ifdef _WIN32
-  return std::fflush(file) == 0 && ::_commit(::_fileno(file)) == 0;
-#else
-  return std::fflush(file) == 0 && ::fsync(::fileno(file)) == 0;
-#endif
-}
 
 /// A new file beside `target` that takes its place on commit(), and is removed otherwise.
 class ReplacementFile {
@@ -63,6 +50,14 @@ class ReplacementFile {
 
   void write(const void* bytes, std::size_t count) {
     if (std::fwrite(bytes, 1, count, file_) != count) fail("cannot be written");
+    written_ += count;
+  }
+
+  /// Waits until the disk has what was written since the last call, in pieces, because nothing can interrupt the wait for one.
+  void flush_recent(const std::stop_token& stop) {
+    for (; started_ < written_ && !stop.stop_requested(); started_ += std::min(piece, written_ - started_)) {
+      start_flush(file_, started_, std::min(piece, written_ - started_), true);
+    }
   }
 
   /// Throws FileError unless the disk has room for that many more bytes.
@@ -98,6 +93,8 @@ class ReplacementFile {
 
   std::filesystem::path target_, temporary_;
   std::FILE* file_ = nullptr;
+  static constexpr std::uint64_t piece = std::uint64_t{8} << 20U;
+  std::uint64_t written_ = 0, started_ = 0;  // bytes
   bool committed_ = false;
 };
 
@@ -150,6 +147,7 @@ struct NpyColumnWriter<T>::State {
   Index rows, columns;
   Index written = 0;      // columns
   std::vector<T> buffer;  // some columns, one after the other
+  std::jthread flusher;   // has the disk take the last block while the next one is made; ends before the file does
 };
 
 template <Real T>
@@ -179,6 +177,7 @@ void NpyColumnWriter<T>::append(MatrixView<T> block, const RunContext& context) 
     throw InvalidArgument(fmt::format("a block of {} x {} does not fit: {} x {} is left to write", block.rows(), block.cols(),
                                       state.rows, state.columns - state.written));
   }
+  if (state.flusher.joinable()) state.flusher.join();
   constexpr Index group = 64 / sizeof(T);                 // columns at a time: a cache line of each row
   constexpr std::size_t piece = (1U << 20U) / sizeof(T);  // numbers between two looks at the stop token
   for (Index first = 0; first < block.cols(); first += group) {
@@ -192,10 +191,12 @@ void NpyColumnWriter<T>::append(MatrixView<T> block, const RunContext& context) 
     }
   }
   state.written += block.cols();
+  state.flusher = std::jthread([&file = state.file](const std::stop_token& stop) { file.flush_recent(stop); });
 }
 
 template <Real T>
 void NpyColumnWriter<T>::flush() {
+  if (state_->flusher.joinable()) state_->flusher.join();
   state_->file.flush();
 }
 
@@ -205,6 +206,7 @@ void NpyColumnWriter<T>::commit() {
     throw InvalidArgument(
         fmt::format("{} of {} columns have been written; the file needs them all", state_->written, state_->columns));
   }
+  flush();
   state_->file.commit();
 }
 

@@ -29,8 +29,9 @@ class NpyColumnWriter {
 
   /// The file that is being written.
   const std::filesystem::path& temporary() const;
-  /// The next columns; rows may lie apart. Takes memory for 64 bytes of each row. Throws InvalidArgument when the shape does not
-  /// fit or the columns are more than were announced, FileError, Cancelled (then only destruction is left).
+  /// The next columns; rows may lie apart. The disk takes them while the caller goes on; the next call waits for it. Takes memory
+  /// for 64 bytes of each row. Throws InvalidArgument when the shape does not fit or the columns are more than were announced,
+  /// FileError, Cancelled (then only destruction is left).
   void append(MatrixView<T> block, const RunContext& context = {});
   /// Waits until the disk has everything: commit() is then quick. Throws FileError.
   void flush();
