@@ -9,6 +9,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <numeric>
 #include <vector>
 
 namespace convbasis {
@@ -24,38 +25,22 @@ constexpr Index key_rows = 128;
 template <Real T>
 constexpr T headroom = std::same_as<T, float> ? T(64) : T(500);
 
-/// What all query blocks of one head read: its values in panels, block of keys by block of keys, and how long its keys are.
+/// A head and what is known of it before its first score.
 template <Real T>
-struct Prepared {
+struct PreparedHead {
   HeadView<T> head;
-  T factor;  ///< from a product of query and key to a score in base 2
-  Index panels;
-  Index padded_width;
-  AlignedVector<T> values;
+  T factor;                    ///< from a product of query and key to a score in base 2
   std::vector<T> longest_key;  ///< of keys 0 to i
 
-  explicit Prepared(const HeadView<T>& source)
+  PreparedHead(const HeadView<T>& source, const RunContext& context)
       : head(source),
         factor(static_cast<T>(source.scale * std::numbers::log2e)),
-        panels((source.value_width() + kernels::panel_width<T>() - 1) / kernels::panel_width<T>()),
-        padded_width(panels * kernels::panel_width<T>()),
-        values(static_cast<std::size_t>(padded_width * source.size())),
-        longest_key(static_cast<std::size_t>(source.size())) {}
-
-  const T* block_values(Index key) const { return values.data() + key * padded_width; }
-
-  void prepare(Index key) {
-    const Index count = std::min(key_rows, head.size() - key);
-    kernels::pack_columns<T>(rows(head.value, key, count), values.data() + key * padded_width);
-    for (Index j = key; j < key + count; ++j) longest_key[static_cast<std::size_t>(j)] = head.key.row(j).norm();
-  }
-
-  /// Lengths become running maxima. A length that is not a number stays, so that its rows are never taken as bounded.
-  void finish() {
-    for (std::size_t j = 1; j < longest_key.size(); ++j) {
-      if (!(longest_key[j] > longest_key[j - 1]))
-        longest_key[j] = std::isnan(longest_key[j]) ? longest_key[j] : longest_key[j - 1];
+        longest_key(static_cast<std::size_t>(source.size())) {
+    for (Index key = 0; key < head.size(); key += key_rows) {
+      context.check();
+      kernels::row_lengths<T>(rows(head.key, key, std::min(key_rows, head.size() - key)), longest_key.data() + key);
     }
+    std::inclusive_scan(longest_key.begin(), longest_key.end(), longest_key.begin(), [](T a, T b) { return std::max(a, b); });
   }
 };
 
@@ -63,49 +48,61 @@ struct Prepared {
 template <Real T>
 class QueryBlock {
  public:
-  explicit QueryBlock(Index depth, Index padded_width)
-      : query_(static_cast<std::size_t>(query_rows * depth)),
-        sums_(static_cast<std::size_t>(query_rows * padded_width)),
+  /// For heads of at most these widths.
+  QueryBlock(Index width, Index value_width)
+      : query_(static_cast<std::size_t>(query_rows * width)),
+        values_(static_cast<std::size_t>(key_rows * padded(value_width))),
+        sums_(static_cast<std::size_t>(query_rows * padded(value_width))),
         weights_(static_cast<std::size_t>(key_rows * width_)) {}
 
-  void run(const Prepared<T>& prepared, Index first, MutableMatrixView<T> output, std::span<double> lse) {
+  void run(const PreparedHead<T>& prepared, Index first, MutableMatrixView<T> output, std::span<double> lse) {
     const HeadView<T>& head = prepared.head;
     const Index count = std::min(query_rows, head.size() - first);
+    stride_ = padded(head.value_width());
     for (Index a = 0; a < count; a += width_) start_group(prepared, first + a, a, std::min(width_, count - a));
-    std::fill_n(sums_.begin(), query_rows * prepared.padded_width, T{0});
+    std::fill_n(sums_.begin(), query_rows * stride_, T{0});
     for (Index key = 0; key < first + count; key += key_rows) {
-      for (Index a = 0; a < count; a += width_) add_keys(prepared, first + a, a, std::min(width_, count - a), key);
+      const Index keys = std::min(key_rows, first + count - key);
+      kernels::pack_columns<T>(rows(head.value, key, keys), values_.data());
+      for (Index a = 0; a < count; a += width_) {
+        add_keys(head, a, std::min(width_, count - a), key, keys, first + a - key);
+      }
     }
     for (Index a = 0; a < count; ++a) {
       const auto r = static_cast<std::size_t>(a);
-      const Eigen::Map<const Eigen::RowVectorX<T>> sum(sums_.data() + a * prepared.padded_width, head.value_width());
-      output.row(first + a) = sum / static_cast<T>(total_[r]);
+      const Eigen::Map<const Eigen::RowVectorX<T>> sum(sums_.data() + a * stride_, head.value_width());
+      output.row(first + a) = sum * static_cast<T>(1.0 / total_[r]);
       lse[static_cast<std::size_t>(first + a)] = static_cast<double>(shift_[r]) * std::numbers::ln2 + std::log(total_[r]);
     }
   }
 
  private:
-  void start_group(const Prepared<T>& prepared, Index row, Index a, Index count) {
-    kernels::pack_group<T>(rows(prepared.head.query, row, count), prepared.factor, query_.data() + a * prepared.head.width());
+  static Index padded(Index value_width) {
+    const Index panel = kernels::panel_width<T>();
+    return (value_width + panel - 1) / panel * panel;
+  }
+
+  /// Packs `count` queries from `row` on; their place in the block is `a`.
+  void start_group(const PreparedHead<T>& prepared, Index row, Index a, Index count) {
+    const MatrixView<T> query = rows(prepared.head.query, row, count);
+    kernels::pack_group<T>(query, prepared.factor, query_.data() + a * query.cols());
+    kernels::row_lengths<T>(query, bound_.data() + a);
     for (Index x = 0; x < width_; ++x) {
       const auto r = static_cast<std::size_t>(a + x);
       total_[r] = 0.0;
-      bound_[r] = shift_[r] = T{0};
+      shift_[r] = T{0};
       if (x >= count) continue;
-      // |score| <= |query| |key|; a little more for rounding.
-      bound_[r] = T(1.001) * std::abs(prepared.factor) * prepared.head.query.row(row + x).norm() *
-                  prepared.longest_key[static_cast<std::size_t>(row + x)];
+      // |score| <= |query| |key|, and a little more for rounding.
+      bound_[r] *= T(1.001) * std::abs(prepared.factor) * prepared.longest_key[static_cast<std::size_t>(row + x)];
       if (!(bound_[r] <= headroom<T>)) shift_[r] = -std::numeric_limits<T>::infinity();
     }
   }
 
-  /// One group of queries, one block of keys: weights, and their share of the output.
-  void add_keys(const Prepared<T>& prepared, Index row, Index a, Index count, Index key) {
-    const HeadView<T>& head = prepared.head;
-    const Index block = std::min(key_rows, head.size() - key);
-    const Index keys = std::min(block, row + count - key);
+  /// The weights of one group of queries for the packed block of `block` keys, and their share of the output. Query x of the
+  /// group sees the keys up to visible + x.
+  void add_keys(const HeadView<T>& head, Index a, Index count, Index key, Index block, Index visible) {
+    const Index keys = std::min(block, visible + count);
     if (keys <= 0) return;
-    const Index visible = row - key;
     const kernels::ScoreTile<T> tile{.query = query_.data() + a * head.width(),
                                      .depth = head.width(),
                                      .key = head.key.data() + key * head.key.outerStride(),
@@ -113,14 +110,13 @@ class QueryBlock {
                                      .keys = keys,
                                      .visible = visible,
                                      .weights = weights_.data()};
-    T* sums = sums_.data() + a * prepared.padded_width;
-    block_total_.assign(static_cast<std::size_t>(width_), T{0});
+    std::fill(block_total_.begin(), block_total_.end(), T{0});
     if (bounded(a, count)) {
       kernels::weigh<T>(tile, shift_.data() + a, block_total_.data());
     } else {
-      maximum_.assign(static_cast<std::size_t>(width_), -std::numeric_limits<T>::infinity());
+      std::fill(maximum_.begin(), maximum_.end(), -std::numeric_limits<T>::infinity());
       kernels::score<T>(tile, maximum_.data());
-      raise_shifts(a, count, sums, prepared.padded_width);
+      raise_shifts(a, count);
       kernels::exponentiate<T>(keys, weights_.data(), shift_.data() + a, block_total_.data());
     }
     for (Index x = 0; x < count; ++x) {
@@ -129,11 +125,11 @@ class QueryBlock {
     kernels::add_values<T>({.weights = weights_.data(),
                             .keys = keys,
                             .visible = visible,
-                            .values = prepared.block_values(key),
-                            .panels = prepared.panels,
+                            .values = values_.data(),
+                            .panels = stride_ / kernels::panel_width<T>(),
                             .panel_stride = block * kernels::panel_width<T>(),
-                            .target = sums,
-                            .target_stride = prepared.padded_width});
+                            .target = sums_.data() + a * stride_,
+                            .target_stride = stride_});
   }
 
   bool row_bounded(std::size_t r) const { return bound_[r] - shift_[r] <= headroom<T>; }
@@ -145,7 +141,7 @@ class QueryBlock {
 
   /// The online-softmax step of the rows that need one; the others keep their shift, so that a row's result does not depend on
   /// its neighbours.
-  void raise_shifts(Index a, Index count, T* sums, Index stride) {
+  void raise_shifts(Index a, Index count) {
     for (Index x = 0; x < count; ++x) {
       const auto r = static_cast<std::size_t>(a + x);
       const T raised = maximum_[static_cast<std::size_t>(x)];
@@ -153,19 +149,21 @@ class QueryBlock {
       const T factor = std::exp2(shift_[r] - raised);
       shift_[r] = raised;
       total_[r] *= static_cast<double>(factor);
-      Eigen::Map<Eigen::RowVectorX<T>>(sums + x * stride, stride) *= factor;
+      Eigen::Map<Eigen::RowVectorX<T>>(sums_.data() + (a + x) * stride_, stride_) *= factor;
     }
   }
 
   const Index width_ = kernels::group_width<T>();
-  AlignedVector<T> query_;
-  AlignedVector<T> sums_;
-  AlignedVector<T> weights_;
+  Index stride_ = 0;          // of the sums: the head's value width in whole panels
+  AlignedVector<T> query_;    // packed, group by group
+  AlignedVector<T> values_;   // of the block of keys at hand, packed
+  AlignedVector<T> sums_;     // of weights times values, a row for each query
+  AlignedVector<T> weights_;  // of the group and the block at hand
   std::vector<T> bound_ = std::vector<T>(query_rows);
   std::vector<T> shift_ = std::vector<T>(query_rows);
   std::vector<double> total_ = std::vector<double>(query_rows);
-  std::vector<T> block_total_;
-  std::vector<T> maximum_;
+  std::vector<T> block_total_ = std::vector<T>(static_cast<std::size_t>(width_));
+  std::vector<T> maximum_ = std::vector<T>(static_cast<std::size_t>(width_));
 };
 
 template <Real T>
@@ -195,31 +193,24 @@ void exact_attention(std::span<const HeadView<T>> heads, std::span<const ExactOu
     std::size_t head;
     Index first;
   };
-  std::vector<Prepared<T>> prepared;
-  std::vector<Item> key_blocks;
-  std::vector<Item> query_blocks;
-  Index depth = 0;
-  Index padded_width = 0;
+  std::vector<PreparedHead<T>> prepared;
+  std::vector<Item> items;
+  Index width = 0;
+  Index value_width = 0;
   for (std::size_t h = 0; h < heads.size(); ++h) {
-    prepared.emplace_back(heads[h]);
-    for (Index key = 0; key < heads[h].size(); key += key_rows) key_blocks.push_back({h, key});
-    for (Index first = 0; first < heads[h].size(); first += query_rows) query_blocks.push_back({h, first});
-    depth = std::max(depth, heads[h].width());
-    padded_width = std::max(padded_width, prepared[h].padded_width);
+    prepared.emplace_back(heads[h], context);
+    for (Index first = 0; first < heads[h].size(); first += query_rows) items.push_back({h, first});
+    width = std::max(width, heads[h].width());
+    value_width = std::max(value_width, heads[h].value_width());
   }
   // The last rows have the most keys: dearest first keeps the threads level.
-  std::stable_sort(query_blocks.begin(), query_blocks.end(), [](const Item& a, const Item& b) { return a.first > b.first; });
+  std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.first > b.first; });
 
-  parallel_for(context, static_cast<Index>(key_blocks.size()), [&](Index i, int) {
-    const Item& item = key_blocks[static_cast<std::size_t>(i)];
-    prepared[item.head].prepare(item.first);
-  });
-  for (auto& head : prepared) head.finish();
-  std::vector<QueryBlock<T>> workers(static_cast<std::size_t>(thread_count(context)), QueryBlock<T>(depth, padded_width));
+  std::vector<QueryBlock<T>> workers(static_cast<std::size_t>(thread_count(context)), QueryBlock<T>(width, value_width));
   parallel_for(
-      context, static_cast<Index>(query_blocks.size()),
+      context, static_cast<Index>(items.size()),
       [&](Index i, int worker) {
-        const auto& [h, first] = query_blocks[static_cast<std::size_t>(i)];
+        const auto& [h, first] = items[static_cast<std::size_t>(i)];
         workers[static_cast<std::size_t>(worker)].run(prepared[h], first, results[h].output, results[h].lse);
       },
       "exact attention");

@@ -48,16 +48,21 @@ void PackTransposed(MatrixView<T> source, T* packed) {
 
 template <class T>
 void PackColumns(MatrixView<T> source, T* packed) {
+  const Vectors<T> vectors;
+  const Index lanes = static_cast<Index>(hn::Lanes(vectors));
   const Index width = PanelWidth<T>();
   const Index depth = source.rows();
-  for (Index first = 0; first < source.cols(); first += width) {
-    T* panel = packed + first * depth;
-    const Index used = std::min(width, source.cols() - first);
-    for (Index c = 0; c < depth; ++c) {
-      const T* row = source.data() + c * source.outerStride() + first;
-      std::copy(row, row + used, panel + c * width);
-      std::fill(panel + c * width + used, panel + (c + 1) * width, T{0});
+  for (Index c = 0; c < depth; ++c) {
+    const T* row = source.data() + c * source.outerStride();
+    T* place = packed + c * width;
+    Index first = 0;
+    for (; first + width <= source.cols(); first += width) {
+      hn::StoreU(hn::LoadU(vectors, row + first), vectors, place + first * depth);
+      hn::StoreU(hn::LoadU(vectors, row + first + lanes), vectors, place + first * depth + lanes);
     }
+    if (first == source.cols()) continue;
+    std::copy(row + first, row + source.cols(), place + first * depth);
+    std::fill(place + first * depth + source.cols() - first, place + first * depth + width, T{0});
   }
 }
 

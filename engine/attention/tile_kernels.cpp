@@ -1,6 +1,8 @@
 #include "attention/tile_kernels.h"
 
 #include <algorithm>
+#include <cmath>
+#include <iterator>
 #include <limits>
 #include <type_traits>
 
@@ -45,6 +47,24 @@ void PackGroup(MatrixView<T> query, T factor, T* packed) {
   for (Index c = 0; c < query.cols(); ++c) {
     for (Index x = 0; x < query.rows(); ++x) packed[c * width + x] = factor * query(x, c);
     std::fill(packed + c * width + query.rows(), packed + (c + 1) * width, T{0});
+  }
+}
+
+template <class T>
+void RowLengths(MatrixView<T> matrix, T* lengths) {
+  const Vectors<T> d;
+  const Index lanes = Lanes<T>();
+  for (Index i = 0; i < matrix.rows(); ++i) {
+    const T* row = matrix.data() + i * matrix.outerStride();
+    auto sum = hn::Zero(d);
+    Index c = 0;
+    for (; c + lanes <= matrix.cols(); c += lanes) {
+      const auto part = hn::LoadU(d, row + c);
+      sum = hn::MulAdd(part, part, sum);
+    }
+    T total = hn::GetLane(hn::SumOfLanes(d, sum));
+    for (; c < matrix.cols(); ++c) total += row[c] * row[c];
+    lengths[i] = std::sqrt(total);
   }
 }
 
@@ -245,6 +265,8 @@ Index GroupWidthF32() { return GroupWidth<float>(); }
 Index GroupWidthF64() { return GroupWidth<double>(); }
 void PackGroupF32(MatrixView<float> query, float factor, float* packed) { PackGroup(query, factor, packed); }
 void PackGroupF64(MatrixView<double> query, double factor, double* packed) { PackGroup(query, factor, packed); }
+void RowLengthsF32(MatrixView<float> matrix, float* lengths) { RowLengths(matrix, lengths); }
+void RowLengthsF64(MatrixView<double> matrix, double* lengths) { RowLengths(matrix, lengths); }
 void WeighF32(const ScoreTile<float>& tile, const float* shift, float* sums) { ForAllKeys(tile, Weigh<float>{shift, sums}); }
 void WeighF64(const ScoreTile<double>& tile, const double* shift, double* sums) { ForAllKeys(tile, Weigh<double>{shift, sums}); }
 void ScoreF32(const ScoreTile<float>& tile, float* maximum) { ForAllKeys(tile, KeepScores<float>{maximum}); }
@@ -264,6 +286,8 @@ HWY_EXPORT(GroupWidthF32);
 HWY_EXPORT(GroupWidthF64);
 HWY_EXPORT(PackGroupF32);
 HWY_EXPORT(PackGroupF64);
+HWY_EXPORT(RowLengthsF32);
+HWY_EXPORT(RowLengthsF64);
 HWY_EXPORT(WeighF32);
 HWY_EXPORT(WeighF64);
 HWY_EXPORT(ScoreF32);
@@ -288,6 +312,14 @@ void pack_group(MatrixView<float> query, float factor, float* packed) {
 template <>
 void pack_group(MatrixView<double> query, double factor, double* packed) {
   HWY_DYNAMIC_DISPATCH(PackGroupF64)(query, factor, packed);
+}
+template <>
+void row_lengths(MatrixView<float> matrix, float* lengths) {
+  HWY_DYNAMIC_DISPATCH(RowLengthsF32)(matrix, lengths);
+}
+template <>
+void row_lengths(MatrixView<double> matrix, double* lengths) {
+  HWY_DYNAMIC_DISPATCH(RowLengthsF64)(matrix, lengths);
 }
 template <>
 void weigh(const ScoreTile<float>& tile, const float* shift, float* sums) {

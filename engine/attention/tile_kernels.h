@@ -19,6 +19,10 @@ Index group_width();
 template <Real T>
 void pack_group(MatrixView<T> query, T factor, T* packed);
 
+/// lengths[i] = |row i|, in T: infinite when its square overflows.
+template <Real T>
+void row_lengths(MatrixView<T> matrix, T* lengths);
+
 /// The scores of one group of queries and some keys.
 template <Real T>
 struct ScoreTile {
