@@ -79,40 +79,39 @@ HWY_INLINE Index FrequenciesAtOnce() {
 }
 #endif
 
-/// All sums over `Channels` channels from channel `first` on.
+/// All sums over the first `Channels` channels of one part of one chunk.
 template <int Channels, bool Conjugate, class T>
-void AccumulateChannels(std::span<const SpectrumSum> sums, Index first, const SpectrumBank<T>& lags,
-                        const SpectrumBank<T>& inputs, SpectrumBank<T>& result, Index chunk) {
-  const Index step = inputs.channels() * chunk_width<T>;
-  const std::complex<T>* lag = lags.chunk(chunk, 0);
-  const std::complex<T>* x = inputs.chunk(chunk, 0) + first * chunk_width<T>;
-  std::complex<T>* target = result.chunk(chunk, 0) + first * chunk_width<T>;
+void AccumulatePart(std::span<const SpectrumSum> sums, Index chunk, Index part, const SpectrumBank<T>& lags,
+                    const SpectrumBank<T>& inputs, SpectrumBank<T>& result) {
+  const Index step = inputs.step();
+  const std::complex<T>* lag = lags.part(chunk, 0);
+  const std::complex<T>* x = inputs.part(chunk, part);
+  std::complex<T>* target = result.part(chunk, part);
   for (const SpectrumSum& sum : sums) {
     for (Index f = 0; f < chunk_width<T>; f += FrequenciesAtOnce<T>()) {
       AccumulateVector<Channels, Conjugate>(sum, lag + f, x + sum.first_input * step + f, step, target + f);
     }
-    target += result.channels() * chunk_width<T>;
+    target += result.step();
   }
 }
 
 template <bool Conjugate, class T>
 void Accumulate(std::span<const SpectrumSum> sums, Index channels, const SpectrumBank<T>& lags, const SpectrumBank<T>& inputs,
                 SpectrumBank<T>& result) {
-  constexpr Index at_once = 4;  // channels: their sums fit 16 registers beside the operands
   for (Index chunk = 0; chunk < lags.chunks(); ++chunk) {
-    for (Index c = 0; c < channels; c += at_once) {
-      switch (std::min(at_once, channels - c)) {
+    for (Index part = 0; part * channels_at_once < channels; ++part) {
+      switch (channels - part * channels_at_once) {
         case 1:
-          AccumulateChannels<1, Conjugate>(sums, c, lags, inputs, result, chunk);
+          AccumulatePart<1, Conjugate>(sums, chunk, part, lags, inputs, result);
           break;
         case 2:
-          AccumulateChannels<2, Conjugate>(sums, c, lags, inputs, result, chunk);
+          AccumulatePart<2, Conjugate>(sums, chunk, part, lags, inputs, result);
           break;
         case 3:
-          AccumulateChannels<3, Conjugate>(sums, c, lags, inputs, result, chunk);
+          AccumulatePart<3, Conjugate>(sums, chunk, part, lags, inputs, result);
           break;
         default:
-          AccumulateChannels<4, Conjugate>(sums, c, lags, inputs, result, chunk);
+          AccumulatePart<channels_at_once, Conjugate>(sums, chunk, part, lags, inputs, result);
       }
     }
   }
@@ -165,22 +164,22 @@ void copy_line(const std::complex<T>* from, std::complex<T>* to) {
 
 template <Real T>
 void SpectrumBank<T>::store(Index s, Index channel, const std::complex<T>* values) {
-  const Index step = count_ * channels_ * chunk_width<T>;
-  std::complex<T>* target = chunk(0, s) + channel * chunk_width<T>;
+  const Index chunk_step = parts_ * count_ * step();
+  std::complex<T>* target = part(0, channel / channels_at_once) + s * step() + channel % channels_at_once * chunk_width<T>;
   const Index whole = bins_ / chunk_width<T>;
-  for (Index c = 0; c < whole; ++c) copy_line(values + c * chunk_width<T>, target + c * step);
+  for (Index c = 0; c < whole; ++c) copy_line(values + c * chunk_width<T>, target + c * chunk_step);
   if (const Index rest = bins_ % chunk_width<T>; rest > 0)
-    std::copy_n(values + whole * chunk_width<T>, rest, target + whole * step);
+    std::copy_n(values + whole * chunk_width<T>, rest, target + whole * chunk_step);
 }
 
 template <Real T>
 void SpectrumBank<T>::load(Index s, Index channel, std::complex<T>* values) const {
-  const Index step = count_ * channels_ * chunk_width<T>;
-  const std::complex<T>* source = chunk(0, s) + channel * chunk_width<T>;
+  const Index chunk_step = parts_ * count_ * step();
+  const std::complex<T>* source = part(0, channel / channels_at_once) + s * step() + channel % channels_at_once * chunk_width<T>;
   const Index whole = bins_ / chunk_width<T>;
-  for (Index c = 0; c < whole; ++c) copy_line(source + c * step, values + c * chunk_width<T>);
+  for (Index c = 0; c < whole; ++c) copy_line(source + c * chunk_step, values + c * chunk_width<T>);
   if (const Index rest = bins_ % chunk_width<T>; rest > 0)
-    std::copy_n(source + whole * step, rest, values + whole * chunk_width<T>);
+    std::copy_n(source + whole * chunk_step, rest, values + whole * chunk_width<T>);
 }
 
 template class SpectrumBank<float>;

@@ -5,6 +5,7 @@
 #include "core/aligned.h"
 #include "core/types.h"
 
+#include <algorithm>
 #include <complex>
 #include <span>
 
@@ -14,9 +15,12 @@ namespace convbasis {
 template <Real T>
 inline constexpr Index chunk_width = 32 / static_cast<Index>(sizeof(T));
 
+/// Channels that are multiplied by the same lag spectrum at once: their sums fit 16 registers beside the operands.
+inline constexpr Index channels_at_once = 4;
+
 /// `count` spectra of `bins` complex frequencies, with `channels` channels each, in the order that the multiply-accumulate reads
-/// them: frequencies are cut into chunks, and a chunk holds all spectra one after the other, each with its channels. All that one
-/// chunk needs thus lies together and stays in cache while every sum runs over it. Not cleared.
+/// them: frequencies are cut into chunks, a chunk into parts of up to channels_at_once channels, and a part holds all spectra one
+/// after the other. What is summed at once thus lies in one piece, and stays in cache while every sum runs over it. Not cleared.
 template <Real T>
 class SpectrumBank {
  public:
@@ -24,20 +28,21 @@ class SpectrumBank {
   SpectrumBank(Index bins, Index count, Index channels)
       : bins_(bins),
         count_(count),
-        channels_(channels),
-        data_(static_cast<std::size_t>(chunks() * count * channels * chunk_width<T>)) {}
+        width_(std::min(channels, channels_at_once)),
+        parts_((channels + channels_at_once - 1) / channels_at_once),
+        data_(static_cast<std::size_t>(chunks() * parts_ * count * step())) {}
 
   Index chunks() const { return (bins_ + chunk_width<T> - 1) / chunk_width<T>; }
-  Index channels() const { return channels_; }
-  /// Chunk c of spectrum s: channel after channel, then the next spectrum.
-  std::complex<T>* chunk(Index c, Index s) { return data_.data() + (c * count_ + s) * channels_ * chunk_width<T>; }
-  const std::complex<T>* chunk(Index c, Index s) const { return data_.data() + (c * count_ + s) * channels_ * chunk_width<T>; }
+  /// Numbers from one spectrum to the next within a part of a chunk; from one channel to the next it is chunk_width.
+  Index step() const { return width_ * chunk_width<T>; }
+  std::complex<T>* part(Index chunk, Index part) { return data_.data() + (chunk * parts_ + part) * count_ * step(); }
+  const std::complex<T>* part(Index chunk, Index part) const { return data_.data() + (chunk * parts_ + part) * count_ * step(); }
 
   void store(Index s, Index channel, const std::complex<T>* values);
   void load(Index s, Index channel, std::complex<T>* values) const;
 
  private:
-  Index bins_ = 0, count_ = 0, channels_ = 0;
+  Index bins_ = 0, count_ = 0, width_ = 0, parts_ = 0;
   Scratch<std::complex<T>> data_;
 };
 
