@@ -17,13 +17,14 @@ bool flush_to_disk(std::FILE* file) {
 #endif
 }
 
-void start_flush([[maybe_unused]] std::FILE* file, [[maybe_unused]] std::uint64_t first, [[maybe_unused]] std::uint64_t count,
-                 [[maybe_unused]] bool wait) {
+void flush_range([[maybe_unused]] std::FILE* file, [[maybe_unused]] std::uint64_t first, [[maybe_unused]] std::uint64_t count) {
 #ifdef SYNC_FILE_RANGE_WRITE
-  const unsigned waiting = wait ? SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WAIT_AFTER : 0U;
-  // A failure is found again, and reported, by flush_to_disk().
-  if (std::fflush(file) == 0) {
-    ::sync_file_range(::fileno(file), static_cast<off64_t>(first), static_cast<off64_t>(count), SYNC_FILE_RANGE_WRITE | waiting);
+  if (std::fflush(file) != 0) return;  // a failure is found again, and reported, by flush_to_disk()
+  const auto begin = static_cast<off64_t>(first);
+  const auto length = static_cast<off64_t>(count);
+  constexpr unsigned wait = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+  if (::sync_file_range(::fileno(file), begin, length, wait) == 0) {
+    ::posix_fadvise(::fileno(file), begin, length, POSIX_FADV_DONTNEED);
   }
 #endif
 }

@@ -11,8 +11,9 @@ namespace convbasis {
 /// behind a rename. May take as long as the disk needs. False when it failed; errno says why.
 bool flush_to_disk(std::FILE* file);
 
-/// Has the system begin with bytes [first, first + count) of the file, and wait for them if `wait` is set, so that
-/// flush_to_disk() has less to do. Does nothing where the system has no such call.
-void start_flush(std::FILE* file, std::uint64_t first, std::uint64_t count, bool wait);
+/// Waits until the disk has bytes [first, first + count) of the file, and gives up the system's copy of them in memory: a result
+/// of many gigabytes should neither crowd out other files nor take long to remove. Does nothing where the system has no such
+/// calls; flush_to_disk() then has more to do. Ranges of whole megabytes are best: partly filled pages are kept.
+void flush_range(std::FILE* file, std::uint64_t first, std::uint64_t count);
 
 }  // namespace convbasis

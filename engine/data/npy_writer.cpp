@@ -55,8 +55,8 @@ class ReplacementFile {
 
   /// Waits until the disk has what was written since the last call, in pieces, because nothing can interrupt the wait for one.
   void flush_recent(const std::stop_token& stop) {
-    for (; started_ < written_ && !stop.stop_requested(); started_ += std::min(piece, written_ - started_)) {
-      start_flush(file_, started_, std::min(piece, written_ - started_), true);
+    for (; flushed_ < written_ && !stop.stop_requested(); flushed_ += std::min(piece, written_ - flushed_)) {
+      flush_range(file_, flushed_, std::min(piece, written_ - flushed_));
     }
   }
 
@@ -94,7 +94,7 @@ class ReplacementFile {
   std::filesystem::path target_, temporary_;
   std::FILE* file_ = nullptr;
   static constexpr std::uint64_t piece = std::uint64_t{8} << 20U;
-  std::uint64_t written_ = 0, started_ = 0;  // bytes
+  std::uint64_t written_ = 0, flushed_ = 0;  // bytes
   bool committed_ = false;
 };
 
