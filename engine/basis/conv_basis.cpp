@@ -10,7 +10,8 @@ namespace convbasis {
 
 template <Real T>
 ConvBasis<T>::ConvBasis(Index size, std::vector<Index> starts, std::vector<std::vector<T>> lag_vectors)
-    : size_(size), starts_(std::move(starts)), lag_vectors_(std::move(lag_vectors)) {
+    : size_(size), starts_(std::move(starts)) {
+  for (auto& lags : lag_vectors) lag_vectors_.push_back(std::make_shared<const std::vector<T>>(std::move(lags)));
   if (size_ < 0) throw InvalidArgument("conv basis has size " + std::to_string(size_) + "; it must be 0 or larger");
   if (starts_.size() != lag_vectors_.size()) {
     throw InvalidArgument("conv basis has " + std::to_string(starts_.size()) + " starts and " +
@@ -38,6 +39,16 @@ std::vector<T> ConvBasis<T>::basis_vector(Index r) const {
     for (std::size_t t = 0; t < difference.size(); ++t) difference[t] -= previous[t];
   }
   return difference;
+}
+
+template <Real T>
+ConvBasis<T> ConvBasis<T>::starting_at_zero() const {
+  ConvBasis result = *this;
+  if (size_ == 0 || (count() > 0 && start(0) == 0)) return result;
+  result.starts_.insert(result.starts_.begin(), 0);
+  result.lag_vectors_.insert(result.lag_vectors_.begin(),
+                             std::make_shared<const std::vector<T>>(static_cast<std::size_t>(size_), T{0}));
+  return result;
 }
 
 template <Real T>

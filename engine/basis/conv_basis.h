@@ -5,6 +5,7 @@
 
 #include "core/types.h"
 
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -12,7 +13,7 @@ namespace convbasis {
 
 /// H = sum_r conv(b_r, m_r), kept as lag vectors u_r = b_1 + ... + b_r: for a column j in segment r, that is
 /// start(r) <= j < end(r), H_ij = u_r[i - j] for i >= j. Columns before start(0) are zero.
-/// Immutable; safe to read from any thread. Memory: sum_r (n - start(r)) numbers.
+/// Immutable; safe to read from any thread; copies share the lag vectors. Memory: sum_r (n - start(r)) numbers.
 template <Real T>
 class ConvBasis {
  public:
@@ -28,9 +29,12 @@ class ConvBasis {
   Index end(Index r) const { return r + 1 < count() ? start(r + 1) : size_; }  ///< one past its last column
   Index extent(Index r) const { return size_ - start(r); }                     ///< m_r
   /// u_r, of length m_r: what the first column of the segment holds from the diagonal down.
-  std::span<const T> lag_vector(Index r) const { return lag_vectors_[static_cast<std::size_t>(r)]; }
+  std::span<const T> lag_vector(Index r) const { return *lag_vectors_[static_cast<std::size_t>(r)]; }
   /// b_r = u_r - u_{r-1} cut to length m_r, the paper's basis vector. Cost O(m_r).
   std::vector<T> basis_vector(Index r) const;
+
+  /// The same matrix as a basis that starts at column 0: with a segment of zeros in front where needed. Shares the lag vectors.
+  ConvBasis starting_at_zero() const;
 
   /// The segment that column j belongs to, -1 for a column before start(0). Cost O(log k).
   Index segment_of(Index column) const;
@@ -42,7 +46,7 @@ class ConvBasis {
  private:
   Index size_;
   std::vector<Index> starts_;
-  std::vector<std::vector<T>> lag_vectors_;
+  std::vector<std::shared_ptr<const std::vector<T>>> lag_vectors_;
 };
 
 }  // namespace convbasis

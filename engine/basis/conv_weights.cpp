@@ -13,55 +13,65 @@
 namespace convbasis {
 namespace {
 
-/// `scores` with a segment of zeros in front when it does not start at column 0.
-template <Real T>
-ConvBasis<T> starting_at_zero(const ConvBasis<T>& scores) {
-  const Index n = scores.size();
-  std::vector<Index> starts(scores.starts().begin(), scores.starts().end());
-  std::vector<std::vector<T>> lag_vectors;
-  for (Index r = 0; r < scores.count(); ++r) {
-    const auto lags = scores.lag_vector(r);
-    lag_vectors.emplace_back(lags.begin(), lags.end());
-  }
-  if (starts.empty() || starts.front() > 0) {
-    starts.insert(starts.begin(), 0);
-    lag_vectors.insert(lag_vectors.begin(), std::vector<T>(static_cast<std::size_t>(n), T{0}));
-  }
-  return ConvBasis<T>(n, std::move(starts), std::move(lag_vectors));
-}
-
 /// The largest score of the basis; throws when one is not finite.
 template <Real T>
-T largest(const ConvBasis<T>& scores) {
-  T best = -std::numeric_limits<T>::infinity();
-  for (Index r = 0; r < scores.count(); ++r) {
-    for (const T value : scores.lag_vector(r)) {
-      if (!std::isfinite(value)) {
-        throw InvalidArgument("lag vector " + std::to_string(r) + " of the scores holds a value that is not finite");
-      }
-      best = std::max(best, value);
+T largest(const ConvBasis<T>& scores, const RunContext& context) {
+  std::vector<T> best(static_cast<std::size_t>(scores.count()));
+  parallel_for(context, scores.count(), [&](Index r, int) {
+    const Eigen::Map<const RowVector<T>> lags(scores.lag_vector(r).data(), scores.extent(r));
+    if (!lags.allFinite()) {
+      throw InvalidArgument("lag vector " + std::to_string(r) + " of the scores holds a value that is not finite");
     }
-  }
-  return best;
+    best[static_cast<std::size_t>(r)] = lags.maxCoeff();
+  });
+  return *std::max_element(best.begin(), best.end());
 }
 
-/// sums[a] += sum of lags[max(0, a - window + 1) .. a]: a sliding window without any subtraction, which would cancel. Each
-/// window is a suffix of one block of `window` numbers and a prefix of the next.
+/// sums[a - first] += sum of lags[max(0, a - window + 1) .. a] for a in [first, first + sums.size()): a sliding window without
+/// any subtraction, which would cancel. Each window is a suffix of one block of `window` numbers and a prefix of the next.
 template <Real T>
-void add_window_sums(std::span<const T> lags, std::size_t window, std::span<double> sums) {
-  std::vector<double> suffix(window + 1);  // suffix[x]: sum of the block before this one, from x to its end
-  for (std::size_t block = 0; block < lags.size(); block += window) {
-    const std::size_t end = std::min(block + window, lags.size());
-    double prefix = 0.0;
-    for (std::size_t a = block; a < end; ++a) {
-      prefix += static_cast<double>(lags[a]);
-      sums[a] += prefix + (block > 0 ? suffix[a - block + 1] : 0.0);
+void add_window_sums(std::span<const T> lags, Index window, Index first, std::span<double> sums, std::vector<double>& suffix) {
+  const auto lag = [&](Index a) { return static_cast<double>(lags[static_cast<std::size_t>(a)]); };
+  const Index last = first + std::ssize(sums);
+  for (Index block = first; block < last; block += window) {
+    const Index count = std::min(window, last - block);
+    // suffix[x]: sum of lags block - window + x ... block - 1, for the windows that begin there; x = 0 is never asked for.
+    suffix.assign(static_cast<std::size_t>(count + 1), 0.0);
+    double before = 0.0;
+    for (Index a = block - 1; a > block - window && a >= 0; --a) {
+      before += lag(a);
+      if (const Index x = a - block + window; x <= count) suffix[static_cast<std::size_t>(x)] = before;
     }
-    suffix[window] = 0.0;
-    for (std::size_t x = end - block; x-- > 0;) {
-      suffix[x] = static_cast<double>(lags[block + x]) + (x + 1 < end - block ? suffix[x + 1] : 0.0);
+    // Windows that begin before lag 0 hold all there is.
+    for (Index x = 1; x <= count && block - window + x < 0; ++x) suffix[static_cast<std::size_t>(x)] = before;
+    double prefix = 0.0;
+    for (Index a = block; a < block + count; ++a) {
+      prefix += lag(a);
+      sums[static_cast<std::size_t>(a - first)] += prefix + suffix[static_cast<std::size_t>(a - block + 1)];
     }
   }
+}
+
+/// D_i = sum_j A_ij. Rows are cut into ranges, the same ones for any number of threads, so that the sums are the same too.
+template <Real T>
+std::vector<double> row_sums(const ConvBasis<T>& weights, const RunContext& context) {
+  constexpr Index most_ranges = 8;  // each costs n additions more
+  constexpr Index fewest_rows = 2048;
+  const Index n = weights.size();
+  const Index rows = std::max(fewest_rows, (n + most_ranges - 1) / most_ranges);
+  std::vector<double> sums(static_cast<std::size_t>(n), 0.0);
+  parallel_for(context, (n + rows - 1) / rows, [&](Index item, int) {
+    const Index end = std::min(n, (item + 1) * rows);
+    std::vector<double> suffix;
+    for (Index r = 0; r < weights.count(); ++r) {
+      context.check();
+      const Index begin = std::max(item * rows, weights.start(r));
+      if (begin >= end) break;
+      add_window_sums<T>(weights.lag_vector(r), weights.end(r) - weights.start(r), begin - weights.start(r),
+                         std::span(sums).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)), suffix);
+    }
+  });
+  return sums;
 }
 
 }  // namespace
@@ -97,8 +107,8 @@ void ConvWeights<T>::probability_tile(Index row, Index column, MutableMatrixView
 template <Real T>
 ConvWeights<T> exponentiate(const ConvBasis<T>& scores, const RunContext& context) {
   if (scores.size() < 1) throw InvalidArgument("the conv basis has size 0; it must have at least one row");
-  ConvBasis<T> all_scores = starting_at_zero(scores);
-  const T shift = largest(all_scores);
+  ConvBasis<T> all_scores = scores.starting_at_zero();
+  const T shift = largest(all_scores, context);
   const Index count = all_scores.count();
   std::vector<std::vector<T>> weights(static_cast<std::size_t>(count));
   parallel_for(context, count, [&](Index r, int) {
@@ -106,16 +116,10 @@ ConvWeights<T> exponentiate(const ConvBasis<T>& scores, const RunContext& contex
     lags.resize(static_cast<std::size_t>(all_scores.extent(r)));
     kernels::exp_shifted<T>(all_scores.lag_vector(r).data(), all_scores.extent(r), shift, lags.data());
   });
-  std::vector<double> row_sum(static_cast<std::size_t>(scores.size()), 0.0);
-  for (Index r = 0; r < count; ++r) {
-    context.check();
-    const auto window = static_cast<std::size_t>(all_scores.end(r) - all_scores.start(r));
-    add_window_sums<T>(weights[static_cast<std::size_t>(r)], window,
-                       std::span(row_sum).subspan(static_cast<std::size_t>(all_scores.start(r))));
-  }
   std::vector<Index> starts(all_scores.starts().begin(), all_scores.starts().end());
   ConvBasis<T> weight_basis(scores.size(), std::move(starts), std::move(weights));
-  return {std::move(all_scores), std::move(weight_basis), static_cast<double>(shift), std::move(row_sum)};
+  std::vector<double> sums = row_sums(weight_basis, context);
+  return {std::move(all_scores), std::move(weight_basis), static_cast<double>(shift), std::move(sums)};
 }
 
 template struct ConvWeights<float>;

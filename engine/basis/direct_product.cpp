@@ -88,23 +88,7 @@ void DirectProduct<T>::apply_transpose(const ConvBasis<T>& weights, MatrixView<T
   });
 }
 
-template <Real T>
-void apply_row(const ConvWeights<T>& weights, MatrixView<T> value, Index row, std::span<double> result) {
-  Eigen::Map<Eigen::RowVectorXd> sum(result.data(), static_cast<Index>(result.size()));
-  sum.setZero();
-  const double log_sum = weights.log_row_sum(row);
-  for (Index r = 0; r < weights.scores.count() && weights.scores.start(r) <= row; ++r) {
-    const auto lags = weights.scores.lag_vector(r);
-    for (Index j = weights.scores.start(r); j < std::min(weights.scores.end(r), row + 1); ++j) {
-      const double weight = std::exp(static_cast<double>(lags[static_cast<std::size_t>(row - j)]) - log_sum);
-      sum += weight * value.row(j).template cast<double>();
-    }
-  }
-}
-
 template class DirectProduct<float>;
 template class DirectProduct<double>;
-template void apply_row(const ConvWeights<float>&, MatrixView<float>, Index, std::span<double>);
-template void apply_row(const ConvWeights<double>&, MatrixView<double>, Index, std::span<double>);
 
 }  // namespace convbasis

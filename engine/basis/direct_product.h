@@ -34,8 +34,4 @@ class DirectProduct {
   std::vector<Column> columns_;  // ascending
 };
 
-/// row -> sum_j P~_ij value_j in double from the scores themselves, with a shift of the row's own. Cost O(i (d + 1)).
-template <Real T>
-void apply_row(const ConvWeights<T>& weights, MatrixView<T> value, Index row, std::span<double> result);
-
 }  // namespace convbasis

@@ -1,7 +1,5 @@
 #include "basis/recover.h"
 
-#include "core/threads.h"
-
 #include <cmath>
 #include <optional>
 #include <sstream>
@@ -118,12 +116,7 @@ Recovery<T> recover(const ScoreColumns<T>& scores, const RecoverOptions& options
   require_valid(options, n);
   StartSearch<T> search(scores, options, context);
   std::vector<Index> starts = search.run();
-  std::vector<std::vector<T>> lag_vectors(starts.size());
-  parallel_for(context, static_cast<Index>(starts.size()), [&](Index r, int) {
-    const auto index = static_cast<std::size_t>(r);
-    lag_vectors[index].resize(static_cast<std::size_t>(n - starts[index]));
-    scores.read(starts[index], lag_vectors[index]);
-  });
+  std::vector<std::vector<T>> lag_vectors = scores.read_whole(starts, context);
   return {ConvBasis<T>(n, std::move(starts), std::move(lag_vectors)), search.take_trace(), search.monotone()};
 }
 

@@ -1,11 +1,25 @@
 #include "basis/score_columns.h"
 
 #include "attention/kernels.h"
+#include "core/aligned.h"
 #include "core/errors.h"
+#include "core/threads.h"
 
+#include <algorithm>
 #include <string>
 
 namespace convbasis {
+
+template <Real T>
+std::vector<std::vector<T>> ScoreColumns<T>::read_whole(std::span<const Index> columns, const RunContext& context) const {
+  std::vector<std::vector<T>> lags(columns.size());
+  parallel_for(context, std::ssize(columns), [&](Index r, int) {
+    const auto index = static_cast<std::size_t>(r);
+    lags[index].resize(static_cast<std::size_t>(size() - columns[index]));
+    read(columns[index], lags[index]);
+  });
+  return lags;
+}
 
 template <Real T>
 HeadScores<T>::HeadScores(const HeadView<T>& head) : head_(head) {
@@ -17,6 +31,39 @@ void HeadScores<T>::read(Index column, std::span<T> lags) const {
   const T* key = head_.key.data() + column * head_.key.outerStride();
   kernels::multiply_vector<T>(rows(head_.query, column, static_cast<Index>(lags.size())), key, static_cast<T>(head_.scale),
                               lags.data());
+}
+
+template <Real T>
+std::vector<std::vector<T>> HeadScores<T>::read_whole(std::span<const Index> columns, const RunContext& context) const {
+  constexpr Index fewest = 6;  // below, a product of whole panels does more than it saves
+  if (std::ssize(columns) < fewest) return ScoreColumns<T>::read_whole(columns, context);
+  const Index depth = head_.width();
+  const Index width = kernels::panel_width<T>();
+  Matrix<T> keys(std::ssize(columns), depth);
+  std::vector<std::vector<T>> lags(columns.size());
+  for (std::size_t r = 0; r < columns.size(); ++r) {
+    keys.row(static_cast<Index>(r)) = static_cast<T>(head_.scale) * head_.key.row(columns[r]);
+    lags[r].resize(static_cast<std::size_t>(size() - columns[r]));
+  }
+  const Index padded = (keys.rows() + width - 1) / width * width;
+  AlignedVector<T> packed(static_cast<std::size_t>(padded * depth));
+  kernels::pack_transposed<T>(view(keys), packed.data());
+  constexpr Index tile_rows = 64;
+  parallel_for(context, (size() + tile_rows - 1) / tile_rows, [&](Index item, int) {
+    const Index first = item * tile_rows;
+    const Index count = std::min(tile_rows, size() - first);
+    const Index causal = std::lower_bound(columns.begin(), columns.end(), first + count) - columns.begin();
+    if (causal == 0) return;
+    Matrix<T> tile(count, padded);
+    kernels::multiply<T>(count, depth, (causal + width - 1) / width, head_.query.data() + first * head_.query.outerStride(),
+                         head_.query.outerStride(), packed.data(), depth * width, tile.data(), padded, false);
+    for (Index r = 0; r < causal; ++r) {
+      const Index column = columns[static_cast<std::size_t>(r)];
+      T* target = lags[static_cast<std::size_t>(r)].data() + (first - column);
+      for (Index a = std::max<Index>(0, column - first); a < count; ++a) target[a] = tile(a, r);
+    }
+  });
+  return lags;
 }
 
 template <Real T>
@@ -32,6 +79,8 @@ void MatrixScores<T>::read(Index column, std::span<T> lags) const {
   for (std::size_t t = 0; t < lags.size(); ++t) lags[t] = matrix_(column + static_cast<Index>(t), column);
 }
 
+template class ScoreColumns<float>;
+template class ScoreColumns<double>;
 template class HeadScores<float>;
 template class HeadScores<double>;
 template class MatrixScores<float>;

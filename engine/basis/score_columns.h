@@ -3,9 +3,11 @@
 #pragma once
 
 #include "attention/head.h"
+#include "core/run_context.h"
 #include "core/types.h"
 
 #include <span>
+#include <vector>
 
 namespace convbasis {
 
@@ -17,6 +19,8 @@ class ScoreColumns {
   virtual Index size() const = 0;
   /// lags[t] = h_column[t] for t < lags.size(). The caller keeps column + lags.size() <= size().
   virtual void read(Index column, std::span<T> lags) const = 0;
+  /// The whole lag vectors, of length size() - column, of ascending columns; on the threads of `context`.
+  virtual std::vector<std::vector<T>> read_whole(std::span<const Index> columns, const RunContext& context) const;
 };
 
 /// The scores of a head, from Q and K: d multiply-adds an entry, no n x n matrix.
@@ -26,6 +30,8 @@ class HeadScores final : public ScoreColumns<T> {
   explicit HeadScores(const HeadView<T>& head);
   Index size() const override { return head_.size(); }
   void read(Index column, std::span<T> lags) const override;
+  /// One product of Q with the keys of all columns, a block of rows at a time.
+  std::vector<std::vector<T>> read_whole(std::span<const Index> columns, const RunContext& context) const override;
 
  private:
   HeadView<T> head_;
