@@ -45,9 +45,13 @@ Index group_size(Index columns, int threads) {
   return std::clamp<Index>((share + 3) / 4 * 4, 4, 8);
 }
 
-/// Outputs whose spectra are summed at a time: few, so that they stay in the cache until they are transformed back; enough
-/// that the inputs are not fetched from memory once for each of them.
-constexpr Index outputs_at_once = 8;
+/// Outputs whose spectra are summed at a time: few, so that they stay in the cache until they are transformed back; not too few,
+/// for the inputs are streamed once for each time.
+template <Real T>
+Index outputs_at_once(Index block, Index channels) {
+  constexpr Index bytes = Index{1} << 21;
+  return std::clamp<Index>(bytes / (block * channels * static_cast<Index>(sizeof(std::complex<T>))), 8, 64);
+}
 
 }  // namespace
 
@@ -120,10 +124,10 @@ struct PartitionedProduct<T>::Channels {
   Channels(const BlockTransform<T>& transform, Index input_count, Index output_count, Index channels)
       : scratch(transform.scratch_size(channels)),
         inputs(transform.block(), input_count, channels),
-        sums(transform.block(), std::min(output_count, outputs_at_once), channels) {}
+        sums(transform.block(), std::min(output_count, outputs_at_once<T>(transform.block(), channels)), channels) {}
   Scratch<std::complex<T>> scratch;
   SpectrumBank<T> inputs;
-  SpectrumBank<T> sums;
+  SpectrumBank<T> sums;  // of as many outputs as it has room for, again and again
 };
 
 template <Real T>
@@ -154,9 +158,9 @@ void PartitionedProduct<T>::run_channels(MatrixView<T> value, std::span<const T>
     context.check();
     transform_.forward(value, inputs[i], first, count, own.scratch.data(), own.inputs, static_cast<Index>(i));
   }
-  for (Index done = 0; done < std::ssize(outputs); done += outputs_at_once) {
+  for (Index done = 0; done < std::ssize(outputs); done += own.sums.count()) {
     context.check();
-    const Index at_once = std::min(outputs_at_once, std::ssize(outputs) - done);
+    const Index at_once = std::min(own.sums.count(), std::ssize(outputs) - done);
     accumulate_products<T>(sums.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(at_once)), count, transpose,
                            lags_, own.inputs, own.sums);
     for (Index i = 0; i < at_once; ++i) {

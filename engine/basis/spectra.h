@@ -32,6 +32,7 @@ class SpectrumBank {
         parts_((channels + channels_at_once - 1) / channels_at_once),
         data_(static_cast<std::size_t>(chunks() * parts_ * count * step())) {}
 
+  Index count() const { return count_; }
   Index chunks() const { return (bins_ + chunk_width<T> - 1) / chunk_width<T>; }
   /// Numbers from one spectrum to the next within a part of a chunk; from one channel to the next it is chunk_width.
   Index step() const { return width_ * chunk_width<T>; }
