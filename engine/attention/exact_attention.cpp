@@ -15,10 +15,13 @@
 namespace convbasis {
 namespace {
 
-// Tile sizes. About 96 queries stream past each block of 128 keys: the packed queries, the sums and the block's keys and values
-// stay in the second-level cache; the weights of one group of queries and what one register block reads, in the first.
-constexpr Index query_rows = 96;
-constexpr Index key_rows = 128;
+// Tile sizes. Some queries stream past each block of keys: the packed queries, the sums and the block's keys and values stay in
+// the second-level cache; the weights of one group of queries and what one register block reads, in the first. Many queries share
+// the price of fetching a block of keys, few keep the threads level when there is little to share out. All are multiples of every
+// group width. Neither the number of queries nor that of threads changes a row's result; that of keys does, by rounding.
+constexpr Index few_queries = 96;
+constexpr Index many_queries = 192;
+constexpr Index key_rows = 256;
 
 /// Weights are 2^(score - shift). As long as no score of a row can be more than this above the row's shift, its weights and
 /// their sums over any number of tokens are far from overflow, and the shift need not follow the maximum.
@@ -48,19 +51,22 @@ struct PreparedHead {
 template <Real T>
 class QueryBlock {
  public:
-  /// For heads of at most these widths.
-  QueryBlock(Index width, Index value_width)
-      : query_(static_cast<std::size_t>(query_rows * width)),
+  /// For at most `queries` at a time and heads of at most these widths.
+  QueryBlock(Index queries, Index width, Index value_width)
+      : query_(static_cast<std::size_t>(queries * width)),
         values_(static_cast<std::size_t>(key_rows * padded(value_width))),
-        sums_(static_cast<std::size_t>(query_rows * padded(value_width))),
-        weights_(static_cast<std::size_t>(key_rows * width_)) {}
+        sums_(static_cast<std::size_t>(queries * padded(value_width))),
+        weights_(static_cast<std::size_t>(key_rows * width_)),
+        bound_(static_cast<std::size_t>(queries)),
+        shift_(static_cast<std::size_t>(queries)),
+        total_(static_cast<std::size_t>(queries)) {}
 
-  void run(const PreparedHead<T>& prepared, Index first, MutableMatrixView<T> output, std::span<double> lse) {
+  void run(const PreparedHead<T>& prepared, Index first, Index count, const ExactOutput<T>& result) {
     const HeadView<T>& head = prepared.head;
-    const Index count = std::min(query_rows, head.size() - first);
+    MutableMatrixView<T> output = result.output;
     stride_ = padded(head.value_width());
     for (Index a = 0; a < count; a += width_) start_group(prepared, first + a, a, std::min(width_, count - a));
-    std::fill_n(sums_.begin(), query_rows * stride_, T{0});
+    std::fill_n(sums_.begin(), (count + width_ - 1) / width_ * width_ * stride_, T{0});
     for (Index key = 0; key < first + count; key += key_rows) {
       const Index keys = std::min(key_rows, first + count - key);
       kernels::pack_columns<T>(rows(head.value, key, keys), values_.data());
@@ -72,7 +78,7 @@ class QueryBlock {
       const auto r = static_cast<std::size_t>(a);
       const Eigen::Map<const Eigen::RowVectorX<T>> sum(sums_.data() + a * stride_, head.value_width());
       output.row(first + a) = sum * static_cast<T>(1.0 / total_[r]);
-      lse[static_cast<std::size_t>(first + a)] = static_cast<double>(shift_[r]) * std::numbers::ln2 + std::log(total_[r]);
+      result.lse[static_cast<std::size_t>(first + a)] = static_cast<double>(shift_[r]) * std::numbers::ln2 + std::log(total_[r]);
     }
   }
 
@@ -159,9 +165,9 @@ class QueryBlock {
   AlignedVector<T> values_;   // of the block of keys at hand, packed
   AlignedVector<T> sums_;     // of weights times values, a row for each query
   AlignedVector<T> weights_;  // of the group and the block at hand
-  std::vector<T> bound_ = std::vector<T>(query_rows);
-  std::vector<T> shift_ = std::vector<T>(query_rows);
-  std::vector<double> total_ = std::vector<double>(query_rows);
+  std::vector<T> bound_;
+  std::vector<T> shift_;
+  std::vector<double> total_;
   std::vector<T> block_total_ = std::vector<T>(static_cast<std::size_t>(width_));
   std::vector<T> maximum_ = std::vector<T>(static_cast<std::size_t>(width_));
 };
@@ -188,30 +194,40 @@ void exact_attention(std::span<const HeadView<T>> heads, std::span<const ExactOu
   }
   for (std::size_t h = 0; h < heads.size(); ++h) require_fitting(heads[h], results[h]);
 
-  /// Some rows of one head.
+  Index total = 0;
+  Index width = 0;
+  Index value_width = 0;
+  for (const auto& head : heads) {
+    total += head.size();
+    width = std::max(width, head.width());
+    value_width = std::max(value_width, head.value_width());
+  }
+  const Index threads = thread_count(context);
+  const Index query_rows = total >= 8 * threads * many_queries ? many_queries : few_queries;
+
+  /// Some queries of one head.
   struct Item {
     std::size_t head;
     Index first;
   };
   std::vector<PreparedHead<T>> prepared;
   std::vector<Item> items;
-  Index width = 0;
-  Index value_width = 0;
   for (std::size_t h = 0; h < heads.size(); ++h) {
     prepared.emplace_back(heads[h], context);
     for (Index first = 0; first < heads[h].size(); first += query_rows) items.push_back({h, first});
-    width = std::max(width, heads[h].width());
-    value_width = std::max(value_width, heads[h].value_width());
   }
   // The last rows have the most keys: dearest first keeps the threads level.
   std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.first > b.first; });
 
-  std::vector<QueryBlock<T>> workers(static_cast<std::size_t>(thread_count(context)), QueryBlock<T>(width, value_width));
+  std::vector<QueryBlock<T>> workers;
+  workers.reserve(static_cast<std::size_t>(threads));
+  for (Index worker = 0; worker < threads; ++worker) workers.emplace_back(query_rows, width, value_width);
   parallel_for(
       context, static_cast<Index>(items.size()),
       [&](Index i, int worker) {
         const auto& [h, first] = items[static_cast<std::size_t>(i)];
-        workers[static_cast<std::size_t>(worker)].run(prepared[h], first, results[h].output, results[h].lse);
+        const Index count = std::min(query_rows, heads[h].size() - first);
+        workers[static_cast<std::size_t>(worker)].run(prepared[h], first, count, results[h]);
       },
       "exact attention");
 }

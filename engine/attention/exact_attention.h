@@ -12,11 +12,13 @@ namespace convbasis {
 
 /// output = softmax(scale Q K^T, causal) V, and lse[i] = log sum_{j<=i} exp(S_ij).
 ///
-/// Key blocks are streamed past each block of queries with a running maximum and sum (online softmax).
-/// Shapes: `output` n x d_v, `lse` n. Cost: n^2 (d + d_v) multiply-adds over the triangle, O(block * (block + d)) scratch a
-/// thread. Accuracy: products and sums in T, so a few units of T's rounding times the largest |score|. Thread-safe; the result
-/// does not depend on the number of threads. Throws InvalidArgument for shapes that do not fit, Cancelled on a stop request
-/// (output is then unspecified).
+/// Blocks of keys are streamed past blocks of queries. A row whose scores cannot be large, because |Q_i| times the longest key is
+/// below 44 (float; 346 in double), needs no running maximum; the others are shifted by theirs (online softmax).
+/// Shapes: `output` n x d_v, `lse` n. Cost: n^2 (d + d_v) multiply-adds over the triangle; scratch of some hundred rows of d +
+/// d_v numbers a thread, and n numbers. Accuracy: products and sums in T, so a few units of T's rounding times the largest
+/// |score|; exponentials to 2 units. Weights may reach 2^64 (2^500 in double), so |V| n must stay that far below T's largest
+/// number. Thread-safe; the result does not depend on the number of threads. Throws InvalidArgument for shapes that do not fit,
+/// Cancelled on a stop request (output is then unspecified).
 template <Real T>
 void exact_attention(const HeadView<T>& head, MutableMatrixView<T> output, std::span<double> lse, const RunContext& context = {});
 

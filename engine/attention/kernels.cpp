@@ -23,9 +23,12 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 template <class T>
 using Vectors = hn::ScalableTag<T>;
+template <class T>
+using Vec = hn::Vec<Vectors<T>>;
 
-/// Rows of one register block: with two vectors a row, 16 accumulators fit AVX-512's 32 registers and 8 fit 16 registers.
-constexpr Index register_rows = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
+/// Rows of one register block: with two vectors a row, 24 accumulators fit AVX-512's 32 registers and 12 fit 16 registers. The
+/// multiply-adds of a step must outlast their latency, which 8 accumulators only just do.
+constexpr Index register_rows = HWY_TARGET <= HWY_AVX3 ? 12 : 6;
 
 template <class T>
 Index PanelWidth() {
@@ -104,47 +107,15 @@ void Multiply(Index rows, Index depth, Index panels, const T* left, Index left_s
       MultiplyBlock<register_rows>(depth, left + i * left_stride, left_stride, panel, target + i * target_stride + p * width,
                                    target_stride, accumulate);
     }
+    for (; i + 3 <= rows; i += 3) {
+      MultiplyBlock<3>(depth, left + i * left_stride, left_stride, panel, target + i * target_stride + p * width, target_stride,
+                       accumulate);
+    }
     for (; i < rows; ++i) {
       MultiplyBlock<1>(depth, left + i * left_stride, left_stride, panel, target + i * target_stride + p * width, target_stride,
                        accumulate);
     }
   }
-}
-
-template <class T>
-T MaximumOf(const T* values, Index count) {
-  const Vectors<T> vectors;
-  const Index lanes = static_cast<Index>(hn::Lanes(vectors));
-  auto best = hn::Set(vectors, -std::numeric_limits<T>::infinity());
-  Index i = 0;
-  for (; i + lanes <= count; i += lanes) best = hn::Max(best, hn::LoadU(vectors, values + i));
-  T result = hn::GetLane(hn::MaxOfLanes(vectors, best));
-  for (; i < count; ++i) result = std::max(result, values[i]);
-  return result;
-}
-
-template <class T>
-double SoftmaxStep(T* values, Index count, Index padded, T& maximum) {
-  const Vectors<T> vectors;
-  const Index lanes = static_cast<Index>(hn::Lanes(vectors));
-  maximum = std::max(maximum, MaximumOf(values, count));
-  // The tail of the last vector is masked by making it -infinity, whose exponential is 0.
-  const Index whole = std::min(padded, (count + lanes - 1) / lanes * lanes);
-  std::fill(values + count, values + whole, -std::numeric_limits<T>::infinity());
-  std::fill(values + whole, values + padded, T{0});
-  const auto shift = hn::Set(vectors, maximum);
-  auto sum = hn::Zero(vectors);
-  for (Index i = 0; i < whole; i += lanes) {
-    const auto weight = hn::Exp(vectors, hn::Sub(hn::LoadU(vectors, values + i), shift));
-    hn::StoreU(weight, vectors, values + i);
-    sum = hn::Add(sum, weight);
-  }
-  return static_cast<double>(hn::GetLane(hn::SumOfLanes(vectors, sum)));
-}
-
-template <class T>
-void ScaleRow(T* values, Index count, T factor) {
-  for (Index c = 0; c < count; ++c) values[c] *= factor;
 }
 
 template <class T>
@@ -178,6 +149,27 @@ void MultiplyVector(MatrixView<T> matrix, const T* vector, T scale, T* out) {
   }
 }
 
+template <class T>
+T MultiplyAdds(Index repeats) {
+  const Vectors<T> d;
+  constexpr Index chains = 2 * register_rows;
+  Vec<T> sums[chains];
+  for (Index i = 0; i < chains; ++i) sums[i] = hn::Set(d, static_cast<T>(i));
+  // Factors that the compiler does not know; every sum tends to a fixed point.
+  const auto factor = hn::Set(d, T{1} / static_cast<T>(repeats + 2));
+  const auto term = hn::Set(d, static_cast<T>(repeats));
+  for (Index r = 0; r < repeats; ++r) {
+    for (Index i = 0; i < chains; ++i) sums[i] = hn::MulAdd(sums[i], factor, term);
+  }
+  for (Index i = 1; i < chains; ++i) sums[0] = hn::Add(sums[0], sums[i]);
+  return hn::GetLane(hn::SumOfLanes(d, sums[0]));
+}
+
+template <class T>
+Index MultiplyAddsOfOneRepeat() {
+  return register_rows * PanelWidth<T>();
+}
+
 // Dispatch works on plain functions, so each template gets a name for each precision.
 Index PanelWidthF32() { return PanelWidth<float>(); }
 Index PanelWidthF64() { return PanelWidth<double>(); }
@@ -193,14 +185,6 @@ void MultiplyF64(Index rows, Index depth, Index panels, const double* left, Inde
                  Index panel_stride, double* target, Index target_stride, bool accumulate) {
   Multiply(rows, depth, panels, left, left_stride, packed, panel_stride, target, target_stride, accumulate);
 }
-double SoftmaxStepF32(float* values, Index count, Index padded, float& maximum) {
-  return SoftmaxStep(values, count, padded, maximum);
-}
-double SoftmaxStepF64(double* values, Index count, Index padded, double& maximum) {
-  return SoftmaxStep(values, count, padded, maximum);
-}
-void ScaleRowF32(float* values, Index count, float factor) { ScaleRow(values, count, factor); }
-void ScaleRowF64(double* values, Index count, double factor) { ScaleRow(values, count, factor); }
 void ExpShiftedF32(const float* in, Index count, float shift, float* out) { ExpShifted(in, count, shift, out); }
 void ExpShiftedF64(const double* in, Index count, double shift, double* out) { ExpShifted(in, count, shift, out); }
 void MultiplyVectorF32(MatrixView<float> matrix, const float* vector, float scale, float* out) {
@@ -209,6 +193,10 @@ void MultiplyVectorF32(MatrixView<float> matrix, const float* vector, float scal
 void MultiplyVectorF64(MatrixView<double> matrix, const double* vector, double scale, double* out) {
   MultiplyVector(matrix, vector, scale, out);
 }
+float MultiplyAddsF32(Index repeats) { return MultiplyAdds<float>(repeats); }
+double MultiplyAddsF64(Index repeats) { return MultiplyAdds<double>(repeats); }
+Index MultiplyAddsOfOneRepeatF32() { return MultiplyAddsOfOneRepeat<float>(); }
+Index MultiplyAddsOfOneRepeatF64() { return MultiplyAddsOfOneRepeat<double>(); }
 std::string InstructionSet() {
   switch (HWY_TARGET) {
     case HWY_AVX3:
@@ -237,14 +225,14 @@ HWY_EXPORT(PackColumnsF32);
 HWY_EXPORT(PackColumnsF64);
 HWY_EXPORT(MultiplyF32);
 HWY_EXPORT(MultiplyF64);
-HWY_EXPORT(SoftmaxStepF32);
-HWY_EXPORT(SoftmaxStepF64);
-HWY_EXPORT(ScaleRowF32);
-HWY_EXPORT(ScaleRowF64);
 HWY_EXPORT(ExpShiftedF32);
 HWY_EXPORT(ExpShiftedF64);
 HWY_EXPORT(MultiplyVectorF32);
 HWY_EXPORT(MultiplyVectorF64);
+HWY_EXPORT(MultiplyAddsF32);
+HWY_EXPORT(MultiplyAddsF64);
+HWY_EXPORT(MultiplyAddsOfOneRepeatF32);
+HWY_EXPORT(MultiplyAddsOfOneRepeatF64);
 HWY_EXPORT(InstructionSet);
 
 template <>
@@ -284,22 +272,6 @@ void multiply(Index rows, Index depth, Index panels, const double* left, Index l
   (rows, depth, panels, left, left_stride, packed, panel_stride, target, target_stride, accumulate);
 }
 template <>
-double softmax_step(float* values, Index count, Index padded, float& maximum) {
-  return HWY_DYNAMIC_DISPATCH(SoftmaxStepF32)(values, count, padded, maximum);
-}
-template <>
-double softmax_step(double* values, Index count, Index padded, double& maximum) {
-  return HWY_DYNAMIC_DISPATCH(SoftmaxStepF64)(values, count, padded, maximum);
-}
-template <>
-void scale_row(float* values, Index count, float factor) {
-  HWY_DYNAMIC_DISPATCH(ScaleRowF32)(values, count, factor);
-}
-template <>
-void scale_row(double* values, Index count, double factor) {
-  HWY_DYNAMIC_DISPATCH(ScaleRowF64)(values, count, factor);
-}
-template <>
 void exp_shifted(const float* in, Index count, float shift, float* out) {
   HWY_DYNAMIC_DISPATCH(ExpShiftedF32)(in, count, shift, out);
 }
@@ -314,6 +286,22 @@ void multiply_vector(MatrixView<float> matrix, const float* vector, float scale,
 template <>
 void multiply_vector(MatrixView<double> matrix, const double* vector, double scale, double* out) {
   HWY_DYNAMIC_DISPATCH(MultiplyVectorF64)(matrix, vector, scale, out);
+}
+template <>
+float multiply_adds(Index repeats) {
+  return HWY_DYNAMIC_DISPATCH(MultiplyAddsF32)(repeats);
+}
+template <>
+double multiply_adds(Index repeats) {
+  return HWY_DYNAMIC_DISPATCH(MultiplyAddsF64)(repeats);
+}
+template <>
+Index multiply_adds_of_one_repeat<float>() {
+  return HWY_DYNAMIC_DISPATCH(MultiplyAddsOfOneRepeatF32)();
+}
+template <>
+Index multiply_adds_of_one_repeat<double>() {
+  return HWY_DYNAMIC_DISPATCH(MultiplyAddsOfOneRepeatF64)();
 }
 
 std::string instruction_set() { return HWY_DYNAMIC_DISPATCH(InstructionSet)(); }

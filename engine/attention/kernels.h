@@ -28,15 +28,6 @@ template <Real T>
 void multiply(Index rows, Index depth, Index panels, const T* left, Index left_stride, const T* packed, Index panel_stride,
               T* target, Index target_stride, bool accumulate);
 
-/// One online-softmax step of one row: over values[0, count), raises `maximum`, replaces values by exp(value - maximum), and
-/// returns their sum; values[count, padded) become 0. count >= 1.
-template <Real T>
-double softmax_step(T* values, Index count, Index padded, T& maximum);
-
-/// values[c] *= factor.
-template <Real T>
-void scale_row(T* values, Index count, T factor);
-
 /// out[i] = exp(in[i] - shift); results below T's smallest normal number become 0 (subnormals slow every FFT down).
 template <Real T>
 void exp_shifted(const T* in, Index count, T shift, T* out);
@@ -44,5 +35,13 @@ void exp_shifted(const T* in, Index count, T shift, T* out);
 /// out[t] = scale * sum_c matrix[t][c] * vector[c] for all rows t.
 template <Real T>
 void multiply_vector(MatrixView<T> matrix, const T* vector, T scale, T* out);
+
+/// Multiply-adds on registers alone, as many independent chains as a register block has: what this machine can do at most, to
+/// hold kernels against. Does repeats * multiply_adds_of_one_repeat<T>() of them; the result keeps the compiler from dropping
+/// them.
+template <Real T>
+T multiply_adds(Index repeats);
+template <Real T>
+Index multiply_adds_of_one_repeat();
 
 }  // namespace convbasis::kernels

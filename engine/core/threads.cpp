@@ -64,7 +64,7 @@ class Loop {
 /// Looks at `condition` again and again for a short while, which is cheaper than sleeping when the next loop is near.
 template <class Condition>
 bool spin_until(const Condition& condition) {
-  constexpr std::chrono::microseconds patience{50};
+  constexpr std::chrono::microseconds patience{500};
   const auto end = std::chrono::steady_clock::now() + patience;
   do {
     for (int i = 0; i < 8; ++i) {

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <array>
 #include <limits>
 #include <string>
 #include <vector>
@@ -81,7 +82,7 @@ TYPED_TEST(ExactAttention, IsSoftmaxTimesValueForEveryPairOfWidths) {
 
 TYPED_TEST(ExactAttention, StreamsManyKeyBlocks) {
   const HeadTensors<TypeParam> head = gaussian_head<TypeParam>(2049, 16, 24, 5);
-  expect_exact(head.view(), run_exact(head.view()));
+  for (const int threads : {1, 2}) expect_exact(head.view(), run_exact(head.view(), {.threads = threads}));
 }
 
 TYPED_TEST(ExactAttention, TakesStridedUnalignedViewsAndLeavesTheGapsAlone) {
@@ -102,7 +103,7 @@ TYPED_TEST(ExactAttention, TakesStridedUnalignedViewsAndLeavesTheGapsAlone) {
 
 TYPED_TEST(ExactAttention, DoesNotDependOnTheNumberOfThreads) {
   using T = TypeParam;
-  for (const Index n : {65, 700}) {
+  for (const Index n : {65, 700, 1700}) {  // 1700 is enough for one thread to take more queries at a time than two
     const HeadTensors<T> head = gaussian_head<T>(n, 33, 17, 11);
     const Result<T> one = run_exact(head.view(), {.threads = 1});
     for (const int threads : {2, 5}) {
@@ -147,6 +148,87 @@ TYPED_TEST(ExactAttention, ExtremeScoresNeitherOverflowNorVanish) {
       expect_exact(head.view(), result);
     }
   }
+}
+
+// Scores that climb and fall slowly over several blocks of keys: the shift of a row may lag behind its maximum, by as much as the
+// headroom of the weights, and rows of a group differ in whether they are bounded.
+TYPED_TEST(ExactAttention, ScoresThatClimbSlowlyOverManyBlocks) {
+  using T = TypeParam;
+  constexpr Index n = 700;
+  std::vector<double> mixed(n), rising(n), hill(n);
+  for (std::size_t j = 0; j < n; ++j) {
+    mixed[j] = j % 5 == 0 ? 1.0 : 1.0 / static_cast<double>(1 << (j % 5 * 2));
+    rising[j] = static_cast<double>(j / 4);
+    hill[j] = static_cast<double>(j < 350 ? j / 4 : (700 - j) / 4);
+  }
+  for (const double factor : {0.125, 0.25, 1.0, 8.0}) {
+    for (const auto& keys : {rising, hill}) {
+      HeadTensors<T> head = outer_product_head<T>(mixed, keys);
+      for (const double sign : {1.0, -1.0}) {
+        head.scale = sign * factor;
+        expect_exact(head.view(), run_exact(head.view()));
+      }
+    }
+  }
+}
+
+// The largest |query| |key| is far from every score, so rows that look unbounded are not.
+TYPED_TEST(ExactAttention, LongKeysAcrossTheQueries) {
+  using T = TypeParam;
+  HeadTensors<T> head = gaussian_head<T>(500, 16, 8, 30);
+  head.query.col(0).setZero();
+  for (Index j = 0; j < 500; j += 7) head.key(j, 0) = T(1e4);
+  expect_exact(head.view(), run_exact(head.view()));
+}
+
+TYPED_TEST(ExactAttention, ARowsResultDoesNotDependOnItsNeighbours) {
+  using T = TypeParam;
+  HeadTensors<T> head = gaussian_head<T>(300, 16, 8, 31);
+  const Result<T> before = run_exact(head.view());
+  for (Index i = 3; i < 300; i += 10) head.query.row(i) *= T(1000);
+  const Result<T> after = run_exact(head.view());
+  for (Index i = 0; i < 300; ++i) {
+    if (i % 10 == 3) continue;
+    ASSERT_EQ(Matrix<T>(after.output.row(i)), Matrix<T>(before.output.row(i))) << "row " << i;
+    ASSERT_EQ(after.lse[static_cast<std::size_t>(i)], before.lse[static_cast<std::size_t>(i)]) << "row " << i;
+  }
+}
+
+TYPED_TEST(ExactAttention, SeveralHeadsAtOnceAreEachHeadAlone) {
+  using T = TypeParam;
+  std::vector<HeadTensors<T>> tensors;
+  for (const auto& [n, d, value_width] :
+       std::vector<std::array<Index, 3>>{{200, 16, 8}, {1, 1, 1}, {97, 70, 33}, {513, 8, 64}, {200, 16, 8}}) {
+    tensors.push_back(gaussian_head<T>(n, d, value_width, static_cast<std::uint64_t>(tensors.size())));
+  }
+  tensors[2].query *= T(100);
+  for (const int threads : {1, 3}) {
+    std::vector<HeadView<T>> heads;
+    std::vector<Result<T>> results;
+    for (const auto& head : tensors) {
+      heads.push_back(head.view());
+      results.push_back(
+          {Matrix<T>(head.query.rows(), head.value.cols()), std::vector<double>(static_cast<std::size_t>(head.query.rows()))});
+    }
+    std::vector<ExactOutput<T>> outputs;
+    for (auto& result : results) outputs.push_back({mutable_view(result.output), result.lse});
+    exact_attention<T>(std::span<const HeadView<T>>(heads), std::span<const ExactOutput<T>>(outputs), {.threads = threads});
+    for (std::size_t h = 0; h < heads.size(); ++h) {
+      const Result<T> alone = run_exact(heads[h]);
+      EXPECT_EQ(results[h].output, alone.output) << "head " << h;
+      EXPECT_EQ(results[h].lse, alone.lse) << "head " << h;
+    }
+  }
+}
+
+TYPED_TEST(ExactAttention, NoHeadsAreNoWorkAndTheirNumberMustFit) {
+  using T = TypeParam;
+  exact_attention<T>(std::span<const HeadView<T>>(), std::span<const ExactOutput<T>>());
+  const HeadTensors<T> tensors = gaussian_head<T>(5, 2, 2, 1);
+  const HeadView<T> head = tensors.view();
+  EXPECT_THAT(message_of<InvalidArgument>(
+                  [&] { exact_attention<T>(std::span<const HeadView<T>>(&head, 1), std::span<const ExactOutput<T>>()); }),
+              HasSubstr("1 heads and 0 results"));
 }
 
 TYPED_TEST(ExactAttention, ScoresOfExtremeSpreadInEveryFeature) {

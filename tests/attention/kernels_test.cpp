@@ -47,7 +47,7 @@ TYPED_TEST(Kernels, ProductsOfPackedPanels) {
     Rng rng(1);
     const Index width = kernels::panel_width<T>();
     ASSERT_GE(width, 2);
-    for (const Index row_count : {1, 3, 4, 7, 8, 9, 17}) {
+    for (const Index row_count : {1, 2, 3, 5, 6, 7, 11, 12, 13, 17, 24}) {
       for (const Index depth : {1, 2, 15, 40}) {
         for (const Index columns : {Index{1}, width - 1, width, width + 1, 3 * width + 2}) {
           const Index panels = (columns + width - 1) / width;
@@ -112,29 +112,15 @@ TYPED_TEST(Kernels, ExponentialsThatAreTooSmallBecomeZero) {
   });
 }
 
-TYPED_TEST(Kernels, SoftmaxStep) {
+TYPED_TEST(Kernels, MultiplyAddsOnRegistersReachTheirFixedPoint) {
   using T = TypeParam;
   for_each_instruction_set([] {
-    Rng rng(2);
-    const Index width = kernels::panel_width<T>();
-    for (Index count = 1; count <= 3 * width; ++count) {
-      const Index padded = (count + width - 1) / width * width;
-      for (const T before : {-std::numeric_limits<T>::infinity(), T(-1), T(100)}) {
-        const Matrix<T> scores = gaussian<T>(1, padded, rng, 3.0);
-        std::vector<T> values(scores.data(), scores.data() + padded);
-        T maximum = before;
-        const double sum = kernels::softmax_step<T>(values.data(), count, padded, maximum);
-        EXPECT_EQ(maximum, std::max(before, scores.leftCols(count).maxCoeff()));
-        double expected_sum = 0.0;
-        for (Index i = 0; i < padded; ++i) {
-          const double expected = i < count ? std::exp(static_cast<double>(scores(0, i) - maximum)) : 0.0;
-          expected_sum += expected;
-          // Weights of e^-100 and less may be zero.
-          EXPECT_NEAR(values[static_cast<std::size_t>(i)], expected, 4.0 * unit<T> * expected + 1e-40) << i << " of " << count;
-        }
-        EXPECT_NEAR(sum, expected_sum, 8.0 * unit<T> * expected_sum + 1e-38);
-      }
-    }
+    // Each sum goes to s = s / (repeats + 2) + repeats.
+    constexpr Index repeats = 100;
+    const double fixed_point = repeats / (1.0 - 1.0 / (repeats + 2.0));
+    const double chains = static_cast<double>(kernels::multiply_adds_of_one_repeat<T>());
+    EXPECT_GE(chains, 6.0);
+    EXPECT_NEAR(kernels::multiply_adds<T>(repeats), chains * fixed_point, 10.0 * unit<T> * chains * fixed_point);
   });
 }
 

@@ -23,27 +23,17 @@ void set_gflops(benchmark::State& state, double operations) {
   state.counters["GF/s"] = benchmark::Counter(operations * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
 }
 
-/// Multiply-adds on operands that stay in the first-level cache, on every thread: the peak that a kernel can be held against.
+/// Multiply-adds on registers, on every thread: the peak that a kernel can be held against.
 template <Real T>
 void fma_peak(benchmark::State& state) {
   const RunContext context;
   const int threads = thread_count(context);
-  const Index width = kernels::panel_width<T>();
-  constexpr Index rows = 8;
-  constexpr Index depth = 256;
-  constexpr int repeats = 20000;
+  constexpr Index repeats = 3'000'000;
   for (auto _ : state) {
-    parallel_for(context, threads, [&](Index, int) {
-      AlignedVector<T> left(rows * depth, T{1});
-      AlignedVector<T> panel(static_cast<std::size_t>(depth * width), T{1});
-      AlignedVector<T> target(static_cast<std::size_t>(rows * width));
-      for (int i = 0; i < repeats; ++i) {
-        kernels::multiply<T>(rows, depth, 1, left.data(), depth, panel.data(), 0, target.data(), width, false);
-        benchmark::DoNotOptimize(target.data());
-      }
-    });
+    parallel_for(context, threads, [&](Index, int) { benchmark::DoNotOptimize(kernels::multiply_adds<T>(repeats)); });
   }
-  set_gflops(state, 2.0 * static_cast<double>(threads) * repeats * static_cast<double>(rows * depth * width));
+  set_gflops(state,
+             2.0 * static_cast<double>(threads) * repeats * static_cast<double>(kernels::multiply_adds_of_one_repeat<T>()));
 }
 
 template <Real T>
