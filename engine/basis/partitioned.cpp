@@ -49,7 +49,7 @@ Index group_size(Index columns, int threads) {
 /// for the inputs are streamed once for each time.
 template <Real T>
 Index outputs_at_once(Index block, Index channels) {
-  constexpr Index bytes = Index{1} << 21;
+  constexpr Index bytes = Index{1} << 24;
   return std::clamp<Index>(bytes / (block * channels * static_cast<Index>(sizeof(std::complex<T>))), 8, 64);
 }
 
