@@ -5,6 +5,7 @@
 #include "attention/exact_attention.h"
 #include "attention/kernels.h"
 #include "basis/apply.h"
+#include "basis/apply_layout.h"
 #include "basis/recover.h"
 #include "core/fft.h"
 #include "core/threads.h"
@@ -12,6 +13,8 @@
 
 #include <benchmark/benchmark.h>
 
+#include <cmath>
+#include <complex>
 #include <memory>
 #include <vector>
 
@@ -22,6 +25,8 @@ using namespace convbasis;
 void set_gflops(benchmark::State& state, double operations) {
   state.counters["GF/s"] = benchmark::Counter(operations * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
 }
+
+double fft_operations(Index block) { return 5.0 * static_cast<double>(block) * std::log2(static_cast<double>(block)); }
 
 /// Multiply-adds on registers, on every thread: the peak that a kernel can be held against.
 template <Real T>
@@ -34,6 +39,28 @@ void fma_peak(benchmark::State& state) {
   }
   set_gflops(state,
              2.0 * static_cast<double>(threads) * repeats * static_cast<double>(kernels::multiply_adds_of_one_repeat<T>()));
+}
+
+/// Complex FFTs of one length on every thread, on arrays that stay in the cache: what apply's transforms can be held against.
+/// Operations by the usual count, 5 B log2 B.
+template <Real T>
+void fft_peak(benchmark::State& state) {
+  const RunContext context;
+  const int threads = thread_count(context);
+  const Index block = state.range(0);
+  const ComplexFft<T> fft(block);
+  const auto repeats = static_cast<int>((Index{1} << 24) / block);
+  for (auto _ : state) {
+    parallel_for(context, threads, [&](Index, int) {
+      AlignedVector<std::complex<T>> in(static_cast<std::size_t>(block), std::complex<T>(1, 2));
+      AlignedVector<std::complex<T>> out(in.size());
+      for (int i = 0; i < repeats; ++i) {
+        fft.forward(in.data(), out.data());
+        benchmark::DoNotOptimize(out.data());
+      }
+    });
+  }
+  set_gflops(state, threads * static_cast<double>(repeats) * fft_operations(block));
 }
 
 template <Real T>
@@ -72,6 +99,17 @@ void plan(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(ConvAttentionPlan<float>(weights, 64));
 }
 
+/// The operations of apply: transforms in and out, and complex multiply-adds between them (8 operations each).
+void set_operations(benchmark::State& state, const ApplyLayout& layout, Index columns) {
+  double products = 0.0;
+  for (const Piece& piece : layout.pieces) products += static_cast<double>((layout.blocks() - piece.block) * layout.block);
+  const auto transforms = static_cast<double>(std::ssize(layout.pieces) + layout.blocks());
+  const auto d = static_cast<double>(columns);
+  state.counters["block"] = static_cast<double>(layout.block);
+  state.counters["fft_gflop"] = layout.block > 0 ? 1e-9 * transforms * d * fft_operations(layout.block) : 0.0;
+  state.counters["product_gflop"] = 8e-9 * products * d;
+}
+
 void apply(benchmark::State& state) {
   const PlantedCase input(state.range(0), state.range(1));
   const auto weights = std::make_shared<const ConvWeights<float>>(exponentiate(input.recovered().basis));
@@ -82,12 +120,14 @@ void apply(benchmark::State& state) {
     state.counters["rescued"] = static_cast<double>(report.rescued_rows());
     state.SetLabel(report.path);
   }
+  set_operations(state, choose_layout(state.range(0), weights->weights.starts(), 64, 0), 64);
 }
 
 }  // namespace
 
 BENCHMARK(fma_peak<float>)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(fma_peak<double>)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(fft_peak<float>)->RangeMultiplier(4)->Range(64, 16384)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(exact<float>)
     ->ArgsProduct({{256, 1024, 4096, 8192, 16384}, {64}})
     ->Args({4096, 128})
@@ -96,4 +136,4 @@ BENCHMARK(exact<float>)
 BENCHMARK(exact<double>)->Args({1024, 64})->Args({4096, 64})->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(recover_planted)->ArgsProduct({{4096, 32768}, {1, 16, 64}})->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(plan)->ArgsProduct({{4096, 32768}, {1, 16, 64}})->Unit(benchmark::kMillisecond)->UseRealTime();
-BENCHMARK(apply)->ArgsProduct({{1024, 4096, 8192, 32768}, {1, 16, 64}})->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(apply)->ArgsProduct({{1024, 4096, 8192, 32768, 262144}, {1, 16, 64}})->Unit(benchmark::kMillisecond)->UseRealTime();
