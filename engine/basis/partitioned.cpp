@@ -121,21 +121,14 @@ void PartitionedProduct<T>::transform_lags(const ConvBasis<T>& weights, const Ru
 
 template <Real T>
 struct PartitionedProduct<T>::Channels {
-  Channels(const BlockTransform<T>& transform, Index input_count, Index output_count, Index channels, bool for_transpose)
-      : group(channels),
-        transpose(for_transpose),
-        scratch(transform.scratch_size(channels)),
+  Channels(const BlockTransform<T>& transform, Index input_count, Index output_count, Index channels)
+      : scratch(transform.scratch_size(channels)),
         inputs(transform.block(), input_count, channels),
         sums(transform.block(), std::min(output_count, outputs_at_once<T>(transform.block(), channels)), channels) {}
-  Index group;
-  bool transpose;
   Scratch<std::complex<T>> scratch;
   SpectrumBank<T> inputs;
   SpectrumBank<T> sums;  // of as many outputs as it has room for, again and again
 };
-
-template <Real T>
-PartitionedProduct<T>::~PartitionedProduct() = default;
 
 template <Real T>
 void PartitionedProduct<T>::run(MatrixView<T> value, std::span<const T> row_factor, MutableMatrixView<T> output, bool transpose,
@@ -145,32 +138,12 @@ void PartitionedProduct<T>::run(MatrixView<T> value, std::span<const T> row_fact
   std::vector<std::unique_ptr<Channels>> workers(static_cast<std::size_t>(thread_count(context)));
   parallel_for(context, (columns + group - 1) / group, [&](Index item, int worker) {
     auto& own = workers[static_cast<std::size_t>(worker)];
-    if (!own) own = take_channels(group, transpose);
+    if (!own) {
+      own = std::make_unique<Channels>(transform_, std::ssize(transpose ? blocks_ : pieces_),
+                                       std::ssize(transpose ? pieces_ : blocks_), group);
+    }
     run_channels(value, row_factor, output, transpose, item * group, std::min(group, columns - item * group), *own, context);
   });
-  const std::scoped_lock lock(idle_mutex_);
-  for (auto& own : workers) {
-    if (own) idle_.push_back(std::move(own));
-  }
-}
-
-/// Idle ones of the right size, or new ones.
-template <Real T>
-std::unique_ptr<typename PartitionedProduct<T>::Channels> PartitionedProduct<T>::take_channels(Index group,
-                                                                                               bool transpose) const {
-  {
-    const std::scoped_lock lock(idle_mutex_);
-    const auto fitting = std::find_if(idle_.begin(), idle_.end(),
-                                      [&](const auto& own) { return own->group == group && own->transpose == transpose; });
-    if (fitting != idle_.end()) {
-      auto own = std::move(*fitting);
-      idle_.erase(fitting);
-      return own;
-    }
-    idle_.clear();
-  }
-  return std::make_unique<Channels>(transform_, std::ssize(transpose ? blocks_ : pieces_),
-                                    std::ssize(transpose ? pieces_ : blocks_), group, transpose);
 }
 
 /// Columns [first, first + count): to the frequency domain, and back a few output blocks at a time.

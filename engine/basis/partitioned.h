@@ -9,8 +9,6 @@
 #include "basis/spectra.h"
 #include "core/run_context.h"
 
-#include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
@@ -27,9 +25,6 @@ class PartitionedProduct {
  public:
   /// `layout.block` > 0. Cost: one FFT of length B for each segment and lag block.
   PartitionedProduct(const ConvBasis<T>& weights, const ApplyLayout& layout, const RunContext& context);
-  ~PartitionedProduct();
-  PartitionedProduct(const PartitionedProduct&) = delete;
-  PartitionedProduct& operator=(const PartitionedProduct&) = delete;
 
   /// output = A value over the pieces of the layout, row i multiplied by row_factor[i] unless it is empty; overwrites output.
   /// n x d each.
@@ -54,7 +49,6 @@ class PartitionedProduct {
   void transform_lags(const ConvBasis<T>& weights, const RunContext& context);
   void run(MatrixView<T> value, std::span<const T> row_factor, MutableMatrixView<T> output, bool transpose,
            const RunContext& context) const;
-  std::unique_ptr<Channels> take_channels(Index group, bool transpose) const;
   void run_channels(MatrixView<T> value, std::span<const T> row_factor, MutableMatrixView<T> output, bool transpose, Index first,
                     Index count, Channels& own, const RunContext& context) const;
 
@@ -70,8 +64,6 @@ class PartitionedProduct {
     double sum = 0.0, sum_of_squares = 0.0;  // over the window of one lag block
   };
   std::vector<LagSize> lag_sizes_;
-  mutable std::mutex idle_mutex_;
-  mutable std::vector<std::unique_ptr<Channels>> idle_;  // kept from call to call: fresh memory costs more than the work in it
 };
 
 }  // namespace convbasis
