@@ -148,23 +148,29 @@ struct ConvAttentionPlan<T>::State {
     return std::same_as<T, float> && partitioned && row_tolerance > 0.0 && dearer * layout.cost < direct_rows_ns(rescue, columns);
   }
 
-  /// The rows from a float64 plan, which is made on the first call. V is converted a few columns at a time.
-  void rescue_by_second_try(std::span<const Index> rescue, MatrixView<T> value, MutableMatrixView<T> output,
-                            const RunContext& context) const {
+  /// The float64 plan, made on the first call.
+  const ConvAttentionPlan<double>& second_plan(Index columns, const RunContext& context) const {
     const std::scoped_lock lock(second_mutex);
-    if (!second) {
-      if constexpr (std::same_as<T, float>) {
+    if constexpr (std::same_as<T, float>) {
+      if (!second) {
         auto wide = std::make_shared<const ConvWeights<double>>(exponentiate(widened(weights->scores), context));
-        second = std::make_unique<ConvAttentionPlan<double>>(std::move(wide), value.cols(),
+        second = std::make_unique<ConvAttentionPlan<double>>(std::move(wide), columns,
                                                              ApplyOptions{.row_tolerance = row_tolerance}, context);
       }
     }
+    return *second;
+  }
+
+  /// The rows from the float64 plan. V is converted a few columns at a time.
+  void rescue_by_second_try(std::span<const Index> rescue, MatrixView<T> value, MutableMatrixView<T> output,
+                            const RunContext& context) const {
+    const ConvAttentionPlan<double>& plan = second_plan(value.cols(), context);
     constexpr Index at_once = 16;
     for (Index first = 0; first < value.cols(); first += at_once) {
       const Index count = std::min(at_once, value.cols() - first);
       const Matrix<double> in = value.middleCols(first, count).template cast<double>();
       Matrix<double> out(in.rows(), count);
-      second->apply(view(in), mutable_view(out), context);
+      plan.apply(view(in), mutable_view(out), context);
       for (const Index row : rescue) output.row(row).segment(first, count) = out.row(row).template cast<T>();
     }
   }
