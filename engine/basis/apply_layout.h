@@ -3,6 +3,7 @@
 /// multiplying them directly is cheaper. Internal to apply. Mathematics page, section 3.
 #pragma once
 
+#include "core/cost_model.h"
 #include "core/types.h"
 
 #include <span>
@@ -22,7 +23,7 @@ struct ApplyLayout {
   Index block = 0;                     ///< B, a power of two; 0 when no segment goes through the FFT
   std::vector<Piece> pieces;           ///< by block, then by column
   std::vector<Index> direct_segments;  ///< segments that are multiplied directly
-  double cost = 0.0;                   ///< modelled time on one thread, nanoseconds
+  double cost = 0.0;                   ///< modelled time of plan and apply on one thread in float32, nanoseconds
 
   Index blocks() const { return block == 0 ? 0 : (size + block - 1) / block; }
 };
@@ -30,6 +31,10 @@ struct ApplyLayout {
 /// The cheapest layout for segments that start at `starts` (starts[0] == 0), for `columns` columns of V. With `block` > 0 that
 /// block is kept and only the choice between FFT and direct is made. Throws InvalidArgument unless `block` is 0 or a power of two
 /// >= 2.
-ApplyLayout choose_layout(Index size, std::span<const Index> starts, Index columns, Index block);
+ApplyLayout choose_layout(Index size, std::span<const Index> starts, Index columns, Index block,
+                          const CostModel& model = cost_model());
+
+/// The cost of the cheapest layout alone, without making it.
+double layout_cost(Index size, std::span<const Index> starts, Index columns, const CostModel& model = cost_model());
 
 }  // namespace convbasis
