@@ -1,5 +1,6 @@
 #include "analysis/runtime_curve.h"
 
+#include "analysis/planned_attention.h"
 #include "analysis/stopwatch.h"
 #include "attention/exact_attention.h"
 #include "basis/apply.h"
@@ -30,7 +31,7 @@ class Bench {
   Bench(const CurveRequest& request, Index n, const RunContext& context)
       : request_(request), context_(context), n_(n), output_(n, request.d), lse_(static_cast<std::size_t>(n)) {}
 
-  /// Exact attention first, then for each k both conv schemes.
+  /// Exact attention first, then for each k both conv schemes and the planner.
   std::vector<Line> lines() {
     std::vector<Line> result;
     for (const Index k : request_.k) {
@@ -63,6 +64,13 @@ class Bench {
                           plan.apply(input.planted.head.view().value, mutable_view(output_), context_);
                         },
                         {}});
+      result.push_back({"planned",
+                        input.k,
+                        [this, &input] {
+                          planned_attention<T>(input.planted.head.view(), recover_options(input), mutable_view(output_),
+                                               context_);
+                        },
+                        {}});
     }
     return result;
   }
@@ -73,10 +81,13 @@ class Bench {
     Planted<T> planted;
   };
 
+  static RecoverOptions recover_options(const Input& input) {
+    return {.k = input.k, .T = input.T_probe, .delta = input.planted.delta, .eps = 0.0};
+  }
+
   /// Recover and exponentials: part of every conv time.
   std::shared_ptr<const ConvWeights<T>> weigh(const Input& input) const {
-    RecoverOptions options{.k = input.k, .T = input.T_probe, .delta = input.planted.delta, .eps = 0.0};
-    const Recovery<T> recovery = recover<T>(HeadScores<T>(input.planted.head.view()), options, context_);
+    const Recovery<T> recovery = recover<T>(HeadScores<T>(input.planted.head.view()), recover_options(input), context_);
     return std::make_shared<const ConvWeights<T>>(exponentiate(recovery.basis, context_));
   }
 

@@ -27,7 +27,8 @@ struct CurveRequest {
 };
 
 struct CurvePoint {
-  std::string method;  ///< exact, conv_full, conv_partitioned
+  std::string method;  ///< exact, conv_full, conv_partitioned, planned (the one of exact and conv_partitioned that
+                       ///< planned_attention takes)
   Index n = 0;
   Index k = 0;  ///< 0 for exact, which has none
   Index d = 0;

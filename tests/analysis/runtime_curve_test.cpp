@@ -36,6 +36,7 @@ TEST(RuntimeCurve, HoldsEveryPointOnce) {
       for (const Index k : {1, 3}) {
         expected[{"conv_full", n, k}] = 1;
         expected[{"conv_partitioned", n, k}] = 1;
+        expected[{"planned", n, k}] = 1;
       }
     }
     EXPECT_EQ(count_points(points), expected);
