@@ -1,7 +1,10 @@
+#include "analysis/calibrate.h"
 #include "cli/console.h"
+#include "cli/long_work.h"
 #include "cli/machine.h"
 #include "cli/verbs.h"
 #include "state/assets.h"
+#include "state/calibration.h"
 #include "window/window.h"
 
 #include <dlfcn.h>
@@ -48,16 +51,35 @@ Finding find_example() {
   return path ? Finding{true, path->string()} : Finding{false, fmt::format("{} is not installed", example_asset)};
 }
 
+Finding find_calibration() {
+  const auto path = calibration_path();
+  const LoadedCalibration loaded = load_calibration(path, calibrated_for());
+  if (loaded.model) return {true, path.string()};
+  return {false, loaded.warning.empty() ? "the built-in cost model is used; measure one with convscope doctor --calibrate"
+                                        : loaded.warning};
+}
+
+/// Measures the machine and keeps the result, for this run too.
+void calibrate_here() {
+  LongWork work(0);
+  const convbasis::CostModel model = convbasis::calibrate(work.context());
+  work.finish();
+  write_result([&] { save_calibration(calibration_path(), {calibrated_for(), model}); });
+  convbasis::set_cost_model(model);
+}
+
 void examine(bool json) {
   const Machine machine = this_machine();
   const Finding gl = find_gl();
   const Finding cuda = find_cuda();
   const Finding example = find_example();
+  const Finding calibration = find_calibration();
   if (json) {
     ordered_json result = to_json(machine);
     result["gl_renderer"] = to_json(gl);
     result["cuda"] = to_json(cuda);
     result["example"] = to_json(example);
+    result["calibration"] = to_json(calibration);
     print_json(result);
     return;
   }
@@ -71,15 +93,21 @@ void examine(bool json) {
   print_field("GL renderer", printable(text(gl)));
   print_field("CUDA driver", printable(text(cuda)));
   print_field("built-in example", printable(text(example)));
+  print_field("calibration", printable(text(calibration)));
 }
 
 }  // namespace
 
 void add_doctor(CLI::App& program) {
-  CLI::App* verb = program.add_subcommand("doctor", "Tell versions, threads, instruction set, GL renderer and CUDA");
+  CLI::App* verb = program.add_subcommand("doctor", "Tell versions, threads, instruction set, GL renderer, CUDA and calibration");
   auto json = std::make_shared<bool>(false);
+  auto calibrate = std::make_shared<bool>(false);
   verb->add_flag("--json", *json, "Print one JSON object");
-  verb->callback([json] { examine(*json); });
+  verb->add_flag("--calibrate", *calibrate, "Measure what decides between ways of computing (some seconds) and keep it");
+  verb->callback([json, calibrate] {
+    if (*calibrate) calibrate_here();
+    examine(*json);
+  });
 }
 
 }  // namespace convscope

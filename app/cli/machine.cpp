@@ -45,6 +45,8 @@ Machine this_machine(int threads) {
           .eigen = fmt::format("{}.{}.{}", EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION)};
 }
 
+CalibratedFor calibrated_for() { return {CONVSCOPE_VERSION, cpu_name()}; }
+
 nlohmann::ordered_json to_json(const Machine& machine) {
   return {{"version", machine.program},   {"cpu", machine.cpu},
           {"threads", machine.threads},   {"instruction_set", machine.instruction_set},

@@ -2,6 +2,8 @@
 /// What the program runs on: said beside every measurement and by `doctor`.
 #pragma once
 
+#include "state/calibration.h"
+
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -19,6 +21,9 @@ struct Machine {
 
 /// `threads` as in RunContext: 0 means all.
 Machine this_machine(int threads = 0);
+
+/// What a calibration made here belongs to.
+CalibratedFor calibrated_for();
 
 nlohmann::ordered_json to_json(const Machine& machine);
 

@@ -2,8 +2,10 @@
 /// The program's edge: the parser, and exceptions as exit codes (product page, "Command line").
 
 #include "cli/console.h"
+#include "cli/machine.h"
 #include "cli/verbs.h"
 #include "core/errors.h"
+#include "state/calibration.h"
 
 #include <fmt/format.h>
 #include <CLI/App.hpp>
@@ -57,11 +59,19 @@ void add_verbs(CLI::App& program, int& exit_code) {
   add_window(program, exit_code);
 }
 
+/// What was measured on this machine decides between ways of computing the same; without it the engine's own numbers do.
+void use_calibration() {
+  const LoadedCalibration loaded = load_calibration(calibration_path(), calibrated_for());
+  if (loaded.model) convbasis::set_cost_model(*loaded.model);
+  if (!loaded.warning.empty()) fmt::print(stderr, "convscope: warning: {}\n", printable(loaded.warning));
+}
+
 int run(int argc, char** argv) {
   CLI::App program("A microscope for the structure of attention. With no verb it opens the window.");
   int exit_code = done;
   try {
     add_verbs(program, exit_code);
+    use_calibration();
     program.parse(argc, argv);
     if (std::fflush(stdout) != 0) return fail(work_failed, "standard output cannot be written");
     return exit_code;

@@ -205,7 +205,7 @@ TEST(Curve, MeasuresEveryMethod) {
     EXPECT_GE(point["repeats"].get<int>(), 1);
     EXPECT_EQ(point["extrapolated"], false);
   }
-  for (const char* method : {"exact", "conv_full", "conv_partitioned"}) {
+  for (const char* method : {"exact", "conv_full", "conv_partitioned", "planned"}) {
     for (const Index n : {64, 128}) EXPECT_TRUE(measured.contains({method, n})) << method << " " << n;
   }
   std::ifstream csv(folder.path() / "points.csv");
@@ -232,7 +232,7 @@ TEST(Doctor, TellsWhatIsThere) {
   const json result = json_of({"doctor", "--json"}, folder.path());
   expect_keys(result, {"version", "fft", "eigen", "compiler", "cpu", "threads", "instruction_set"});
   EXPECT_GE(result["threads"].get<int>(), 1);
-  for (const char* finding : {"gl_renderer", "cuda", "example"}) {
+  for (const char* finding : {"gl_renderer", "cuda", "example", "calibration"}) {
     EXPECT_TRUE(result[finding]["found"].is_boolean()) << finding;
     EXPECT_NE(result[finding]["why"], "") << finding;
   }
