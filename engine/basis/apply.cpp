@@ -33,19 +33,10 @@ void require_fitting(Index size, const MatrixView<T>& value, const MutableMatrix
                         "; both must have " + std::to_string(size) + " rows and the same number of columns, at least one");
 }
 
-/// Rows that stand for all when sizes of rows are looked at.
-std::vector<Index> sampled_rows(Index size) {
-  constexpr Index most = 512;
-  const Index step = (size + most - 1) / most;
-  std::vector<Index> found;
-  for (Index i = 0; i < size; i += step) found.push_back(i);
-  return found;
-}
-
 /// The root mean square of a row.
 template <Real T>
 double row_size(const MatrixView<T>& matrix, Index row) {
-  return std::sqrt(matrix.row(row).template cast<double>().squaredNorm() / static_cast<double>(matrix.cols()));
+  return std::sqrt(sum_of_squares(matrix.row(row)) / static_cast<double>(matrix.cols()));
 }
 
 /// What rows cost when they are recomputed one by one, nanoseconds on one thread: an exponential and `columns` multiply-adds in
@@ -98,33 +89,43 @@ struct ConvAttentionPlan<T>::State {
     return block_noise[static_cast<std::size_t>(i / layout.block)] / weights->row_sum[static_cast<std::size_t>(i)];
   }
 
-  /// The size of a typical output row: the median over the rows that are sound on the scale of V, for a row that the FFT has
-  /// spoilt must not raise the yardstick. 0 when there are none.
-  double typical_row(const MatrixView<T>& value, const MatrixView<T>& output, std::span<const double> noise) const {
-    const std::vector<Index> sample = sampled_rows(output.rows());
-    double squares = 0.0;
-    for (const Index i : sample) squares += std::pow(row_size(value, i), 2);
-    const double sound = row_tolerance * std::sqrt(squares / static_cast<double>(sample.size()));
-    std::vector<double> sizes;
-    for (const Index i : sample) {
-      if (!weights->underflows(i) && row_noise(noise, i) <= sound) sizes.push_back(row_size(output, i));
+  /// Of each block, the larger of two estimates of the FFT's error in A V: from what went in, which takes V for random, and from
+  /// what came out, which also sees a V that is in step with the lags. A block's transform holds products of the block above too.
+  std::vector<double> block_noise(MatrixView<T> value, std::span<const double> sizes, const RunContext& context) const {
+    std::vector<double> noise = partitioned->error_estimate(value, context);
+    double above = 0.0;
+    for (std::size_t block = 0; block < noise.size(); ++block) {
+      const std::size_t first = block * static_cast<std::size_t>(layout.block);
+      const std::size_t last = std::min(first + static_cast<std::size_t>(layout.block), sizes.size());
+      double squares = 0.0;
+      for (std::size_t i = first; i < last; ++i) squares += std::pow(weights->row_sum[i] * sizes[i], 2);
+      const double own = std::sqrt(squares / static_cast<double>(last - first));
+      noise[block] = std::max(noise[block], partitioned->relative_error() * std::max(own, above));
+      above = own;
     }
-    if (sizes.empty()) return 0.0;
-    const auto middle = sizes.begin() + static_cast<std::ptrdiff_t>(sizes.size() / 2);
-    std::nth_element(sizes.begin(), middle, sizes.end());
-    return *middle;
+    return noise;
   }
 
+  /// Rows whose error, as estimated, passes the tolerance, relative to the row itself. A row that the FFT has spoilt is no larger
+  /// than the error in it, so it does not hide.
   std::vector<Index> rows_to_rescue(MatrixView<T> value, MatrixView<T> output, const RunContext& context) const {
+    // The estimate is a typical error. With this margin nearly all rows kept are within the tolerance; more would cost more rows.
+    constexpr double margin = 1.5;
+    std::vector<double> sizes(static_cast<std::size_t>(output.rows()), 0.0);
     std::vector<double> noise;
-    double allowed = 0.0;
-    if (partitioned) {
-      noise = partitioned->error_estimate(value, context);
-      allowed = row_tolerance * typical_row(value, output, noise);
+    if (partitioned && row_tolerance > 0.0 && std::isfinite(row_tolerance)) {
+      constexpr Index at_once = 256;
+      parallel_for(context, (output.rows() + at_once - 1) / at_once, [&](Index item, int) {
+        for (Index i = item * at_once; i < std::min(output.rows(), (item + 1) * at_once); ++i) {
+          sizes[static_cast<std::size_t>(i)] = row_size(output, i);
+        }
+      });
+      noise = block_noise(value, sizes, context);
     }
     std::vector<Index> found;
     for (Index i = 0; i < output.rows(); ++i) {
-      if (row_tolerance == 0.0 || weights->underflows(i) || !(row_noise(noise, i) <= allowed)) found.push_back(i);
+      const bool spoilt = !noise.empty() && !(margin * row_noise(noise, i) <= row_tolerance * sizes[static_cast<std::size_t>(i)]);
+      if (row_tolerance == 0.0 || weights->underflows(i) || spoilt) found.push_back(i);
     }
     return found;
   }

@@ -15,10 +15,10 @@ namespace convbasis {
 struct ApplyOptions {
   /// Block of the partitioned convolution, a power of two of at least 2; 0 lets the cost model choose.
   Index block = 0;
-  /// A row whose estimated rounding error passes this, relative to the root mean square of a typical (median) output row, is
-  /// recomputed in double ("rescued"): directly, or where such rows are many by a float64 FFT first. Unset: 1e-5 for float (the
-  /// estimate is some five times the error found), 1e-13 for double. 0 rescues every row; with infinity only rows whose sum
-  /// underflows.
+  /// A row whose estimated rounding error passes this, relative to the row's own root mean square, is recomputed in double
+  /// ("rescued"): directly, or where such rows are many by a float64 FFT first. Unset: 1e-5 for float, 1e-13 for double. The
+  /// error found in a row that is kept passes it at times, by a factor of up to 2 or 3 (narrow V, very unequal rows of V). 0
+  /// rescues every row; with infinity only rows whose sum underflows.
   std::optional<double> row_tolerance = std::nullopt;
 };
 

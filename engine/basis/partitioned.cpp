@@ -183,6 +183,12 @@ void PartitionedProduct<T>::apply_transpose(MatrixView<T> value, MutableMatrixVi
 }
 
 template <Real T>
+double PartitionedProduct<T>::relative_error() const {
+  return static_cast<double>(std::numeric_limits<T>::epsilon()) / 2.0 *
+         std::sqrt(std::log2(2.0 * static_cast<double>(layout_.block)));
+}
+
+template <Real T>
 std::vector<double> PartitionedProduct<T>::error_estimate(MatrixView<T> value, const RunContext& context) const {
   const auto columns = static_cast<double>(value.cols());
   std::vector<PieceSize> sizes(layout_.pieces.size());
@@ -196,7 +202,7 @@ std::vector<double> PartitionedProduct<T>::error_estimate(MatrixView<T> value, c
       tile_sum.setZero();
       for (Index row = first; row < std::min(piece.last, first + tile); ++row) {
         tile_sum += value.row(row);
-        squares += static_cast<double>(value.row(row).squaredNorm());
+        squares += sum_of_squares(value.row(row));
       }
       sum += tile_sum.template cast<double>();
     }
@@ -217,7 +223,7 @@ std::vector<double> PartitionedProduct<T>::unit_error_estimate() const {
 template <Real T>
 std::vector<double> PartitionedProduct<T>::error_estimate(std::span<const PieceSize> sizes) const {
   const double length = 2.0 * static_cast<double>(layout_.block);
-  const double unit = static_cast<double>(std::numeric_limits<T>::epsilon()) / 2.0 * std::sqrt(std::log2(length));
+  const double unit = relative_error();
   std::vector<double> estimate;
   for (Index p = 0; p < layout_.blocks(); ++p) {
     double sum = 0.0;

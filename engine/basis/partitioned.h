@@ -14,6 +14,13 @@
 
 namespace convbasis {
 
+/// The sum of the squares of a row of numbers: in T, and in double where squares of T would vanish or overflow.
+template <class Row>
+double sum_of_squares(const Row& row) {
+  const auto quick = static_cast<double>(row.squaredNorm());
+  return quick > 1e-30 && quick < 1e30 ? quick : row.template cast<double>().squaredNorm();
+}
+
 /// Where the lag spectra of one segment stand: [first, first + count), by lag block.
 struct SegmentSpectra {
   Index segment, first, count;
@@ -36,7 +43,9 @@ class PartitionedProduct {
   /// relative to the size of its product, eps sqrt(log2 2B) of it; a piece's product is that of the lag block with the mean of
   /// the piece (coherent: 1-norm of the lags) and with the rest of it (incoherent: 2-norms), and pieces add in quadrature.
   std::vector<double> error_estimate(MatrixView<T> value, const RunContext& context) const;
-  /// The same for a value whose entries are random with mean 0 and variance 1.
+  /// The error of an FFT as part of the size of its product: eps sqrt(log2 2B).
+  double relative_error() const;
+  /// The same as error_estimate() for a value whose entries are random with mean 0 and variance 1.
   std::vector<double> unit_error_estimate() const;
 
  private:

@@ -352,6 +352,45 @@ TYPED_TEST(ApplyEdge, ErrorsNameWhatDoesNotFit) {
   EXPECT_THAT(rejected(20, 4, 20, 3), HasSubstr("output"));
 }
 
+TYPED_TEST(ApplyEdge, AValueInStepWithTheLagsIsGuardedToo) {
+  using T = TypeParam;
+  // Slow waves through weights that change slowly: the products of a block add up, where those of a random V cancel.
+  constexpr Index n = 1500;
+  std::vector<std::vector<T>> lags;
+  const std::vector<Index> starts{0, 300, 800};
+  for (const Index start : starts) {
+    std::vector<T> lag;
+    for (Index t = 0; t < n - start; ++t) lag.push_back(static_cast<T>(20.0 * static_cast<double>(t) / n - 10.0));
+    lags.push_back(std::move(lag));
+  }
+  const ConvBasis<T> scores(n, starts, std::move(lags));
+  const Matrix<T> value = Matrix<T>::NullaryExpr(
+      n, 4, [](Index i, Index c) { return static_cast<T>(std::cos(0.01 * static_cast<double>((c + 1) * i))); });
+  const reference::Dense expected = reference::segment_sum(scores, value.template cast<double>());
+  for (const Index block : {64, 256, 1024}) {
+    const Applied<T> applied = apply_plan(scores, value, {.block = block});
+    const Eigen::VectorXd error = (applied.output.template cast<double>() - expected).rowwise().norm();
+    const double worst = error.cwiseQuotient(expected.rowwise().norm()).template maxCoeff<Eigen::PropagateNaN>();
+    // The tolerance three times over, and the rounding of the scores.
+    EXPECT_LE(worst, (std::same_as<T, float> ? 3e-5 : 3e-13) + 20.0 * static_cast<double>(std::numeric_limits<T>::epsilon()))
+        << "block " << block << ", rescued " << applied.report.rescued_rows();
+  }
+}
+
+TYPED_TEST(ApplyEdge, InfiniteToleranceKeepsEveryRowOfAValueWithZeroRows) {
+  using T = TypeParam;
+  Rng rng(17);
+  Matrix<T> value = gaussian<T>(300, 3, rng);
+  value.topRows(100).setZero();
+  const ConvBasis<T> scores = uniform_basis<T>(300, {0, 50}, rng, 2.0);
+  EXPECT_EQ(apply_plan(scores, value, {.block = 64, .row_tolerance = infinity}).report.rescued_rows(), 0);
+  const Applied<T> guarded = apply_plan(scores, value, {.block = 64});
+  EXPECT_LE(
+      reference::max_error(guarded.output.template cast<double>(), reference::segment_sum(scores, value.template cast<double>())),
+      promised<T>(4.0));
+  EXPECT_EQ(guarded.output.topRows(100), Matrix<T>::Zero(100, 3)) << "rows that see only zeros are zero";
+}
+
 TYPED_TEST(ApplyEdge, StopsOnRequest) {
   using T = TypeParam;
   Rng rng(15);
