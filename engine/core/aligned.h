@@ -39,12 +39,16 @@ class Scratch {
  public:
   Scratch() = default;
   explicit Scratch(std::size_t size)
-      : data_(static_cast<T*>(allocate_scratch(size * sizeof(T))), Free{size * sizeof(T)}), size_(size) {}
+      : data_(static_cast<T*>(allocate_scratch(bytes_of(size))), Free{bytes_of(size)}), size_(size) {}
   T* data() { return data_.get(); }
   const T* data() const { return data_.get(); }
   std::size_t size() const { return size_; }
 
  private:
+  static std::size_t bytes_of(std::size_t size) {
+    if (size > static_cast<std::size_t>(-1) / sizeof(T)) throw std::bad_alloc();
+    return size * sizeof(T);
+  }
   struct Free {
     std::size_t bytes = 0;
     void operator()(T* pointer) const noexcept { free_scratch(pointer, bytes); }

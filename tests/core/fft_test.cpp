@@ -7,6 +7,8 @@
 
 #include <cmath>
 #include <complex>
+#include <limits>
+#include <numbers>
 #include <random>
 #include <thread>
 #include <vector>
@@ -156,6 +158,106 @@ TYPED_TEST(FftTest, OneTransformServesSeveralThreadsWhileOthersAreMade) {
         for (int repeat = 0; repeat < 20; ++repeat) {
           const RealFft<T> other(2 * (repeat + 1));
           result = forward(fft, signal);
+        }
+      });
+    }
+  }
+  for (const auto& result : results) EXPECT_EQ(result, expected);
+}
+
+/// Complex transforms: any length, primes and 1 among them.
+constexpr Index complex_lengths[] = {1,  2,  3,  4,  5,   7,   8,   9,   15,  16,  17,   31,
+                                     32, 33, 64, 97, 127, 128, 129, 256, 509, 512, 1000, 1024};
+
+template <Real T>
+AlignedVector<std::complex<T>> random_complex(Index length, std::uint64_t seed) {
+  const AlignedVector<T> parts = random_signal<T>(2 * length, seed);
+  AlignedVector<std::complex<T>> signal(static_cast<std::size_t>(length));
+  for (std::size_t t = 0; t < signal.size(); ++t) signal[t] = {parts[2 * t], parts[2 * t + 1]};
+  return signal;
+}
+
+/// out[f] = sum_t in[t] exp(sign 2 pi i f t / N), in double.
+template <Real T>
+std::vector<std::complex<double>> complex_dft(const AlignedVector<std::complex<T>>& in, double sign) {
+  const std::size_t n = in.size();
+  std::vector<std::complex<double>> out(n);
+  for (std::size_t f = 0; f < n; ++f) {
+    for (std::size_t t = 0; t < n; ++t) {
+      out[f] += std::complex<double>(in[t]) *
+                std::polar(1.0, sign * 2.0 * std::numbers::pi * static_cast<double>(f * t % n) / static_cast<double>(n));
+    }
+  }
+  return out;
+}
+
+template <Real T>
+double relative_error(const AlignedVector<std::complex<T>>& got, const std::vector<std::complex<double>>& expected) {
+  double error = 0.0;
+  double norm = 0.0;
+  for (std::size_t f = 0; f < expected.size(); ++f) {
+    error += std::norm(std::complex<double>(got[f]) - expected[f]);
+    norm += std::norm(expected[f]);
+  }
+  return std::sqrt(error / norm);
+}
+
+TYPED_TEST(FftTest, ComplexForwardAndInverseAreTheDftByDefinition) {
+  using T = TypeParam;
+  for (const Index length : complex_lengths) {
+    const ComplexFft<T> fft(length);
+    ASSERT_EQ(fft.length(), length);
+    const auto in = random_complex<T>(length, static_cast<std::uint64_t>(length));
+    const auto before = in;
+    const T nan = std::numeric_limits<T>::quiet_NaN();
+    AlignedVector<std::complex<T>> out(in.size(), {nan, nan});
+    fft.forward(in.data(), out.data());
+    EXPECT_LE(relative_error(out, complex_dft(in, -1.0)), relative_tolerance<T>(length)) << "length " << length;
+    fft.inverse(in.data(), out.data());
+    EXPECT_LE(relative_error(out, complex_dft(in, 1.0)), relative_tolerance<T>(length)) << "length " << length;
+    EXPECT_EQ(in, before) << "the input is kept";
+  }
+}
+
+TYPED_TEST(FftTest, ComplexInverseOfForwardIsTheInputTimesItsLength) {
+  using T = TypeParam;
+  for (const Index length : {Index{1}, Index{13}, Index{2048}, Index{4099}, Index{16384}}) {
+    const ComplexFft<T> fft(length);
+    const auto in = random_complex<T>(length, 3);
+    AlignedVector<std::complex<T>> spectrum(in.size());
+    AlignedVector<std::complex<T>> back(in.size());
+    fft.forward(in.data(), spectrum.data());
+    fft.inverse(spectrum.data(), back.data());
+    std::vector<std::complex<double>> expected(in.begin(), in.end());
+    for (auto& number : expected) number *= static_cast<double>(length);
+    EXPECT_LE(relative_error(back, expected), 2.0 * relative_tolerance<T>(length)) << "length " << length;
+  }
+}
+
+TYPED_TEST(FftTest, ComplexRejectsLengthsOutOfRange) {
+  using T = TypeParam;
+  for (const Index length : {Index{-5}, Index{0}, (Index{1} << 30) + 1}) {
+    EXPECT_THROW(ComplexFft<T>{length}, InvalidArgument) << length;
+  }
+}
+
+TYPED_TEST(FftTest, MovedComplexTransformServesSeveralThreads) {
+  using T = TypeParam;
+  ComplexFft<T> first(96);
+  ComplexFft<T> fft(8);
+  const auto in = random_complex<T>(96, 6);
+  AlignedVector<std::complex<T>> expected(in.size());
+  first.forward(in.data(), expected.data());
+  fft = ComplexFft<T>(std::move(first));
+  EXPECT_EQ(fft.length(), 96);
+  std::vector<AlignedVector<std::complex<T>>> results(4, AlignedVector<std::complex<T>>(in.size()));
+  {
+    std::vector<std::jthread> threads;
+    for (auto& result : results) {
+      threads.emplace_back([&] {
+        for (int repeat = 0; repeat < 20; ++repeat) {
+          const ComplexFft<T> other(repeat + 1);
+          fft.forward(in.data(), result.data());
         }
       });
     }
