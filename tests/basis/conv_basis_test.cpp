@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <memory>
 #include <vector>
 
 namespace convbasis {
@@ -100,6 +101,39 @@ TYPED_TEST(ConvBasisTest, ConstructorRejectsWhatIsNoBasis) {
   rejected(4, {0, 2}, {lag(4)});
   rejected(4, {0}, {lag(4), lag(2)});
   rejected(0, {0}, {lag(0)});
+}
+
+TYPED_TEST(ConvBasisTest, StartingAtZeroIsTheSameMatrixAndSharesTheLagVectors) {
+  using T = TypeParam;
+  Rng rng(4);
+  for (const auto& starts : std::vector<std::vector<Index>>{{}, {0}, {0, 7}, {1}, {3, 4, 20}, {29}}) {
+    const ConvBasis<T> basis = whole_basis<T>(30, starts, rng);
+    const ConvBasis<T> all = basis.starting_at_zero();
+    ASSERT_GE(all.count(), 1);
+    EXPECT_EQ(all.start(0), 0);
+    EXPECT_EQ(all.size(), 30);
+    EXPECT_EQ(whole_tile(all), whole_tile(basis));
+    const Index added = all.count() - basis.count();
+    EXPECT_EQ(added, starts.empty() || starts[0] > 0 ? 1 : 0);
+    for (Index r = 0; r < basis.count(); ++r) {
+      EXPECT_EQ(all.start(r + added), basis.start(r));
+      EXPECT_EQ(all.lag_vector(r + added).data(), basis.lag_vector(r).data()) << "shared, not copied";
+    }
+  }
+  EXPECT_EQ(ConvBasis<T>().starting_at_zero().count(), 0);
+}
+
+TYPED_TEST(ConvBasisTest, CopiesShareLagVectorsThatOutliveTheOriginal) {
+  using T = TypeParam;
+  Rng rng(5);
+  auto original = std::make_unique<ConvBasis<T>>(whole_basis<T>(40, {2, 9}, rng));
+  const Matrix<T> expected = whole_tile(*original);
+  const ConvBasis<T> copy = *original;
+  const ConvBasis<T> extended = original->starting_at_zero();
+  EXPECT_EQ(copy.lag_vector(1).data(), original->lag_vector(1).data());
+  original.reset();
+  EXPECT_EQ(whole_tile(copy), expected);
+  EXPECT_EQ(whole_tile(extended), expected);
 }
 
 RC_GTEST_PROP(ConvBasisProperty, EveryAccessAgreesWithTheSumOfConvMatrices, ()) {

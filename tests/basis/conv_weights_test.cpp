@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -167,6 +168,60 @@ TYPED_TEST(Exponentiate, AShiftOfAllScoresChangesNothing) {
   const ConvWeights<T> b = exponentiate(shifted);
   EXPECT_EQ(a.row_sum, b.row_sum);
   EXPECT_EQ(b.shift, a.shift + 1000.0);
+}
+
+/// D_i = sum of the weights of row i: for each segment those of its columns, as a plain loop.
+template <Real T>
+std::vector<long double> naive_row_sums(const ConvBasis<T>& weights) {
+  std::vector<long double> sums(static_cast<std::size_t>(weights.size()), 0.0L);
+  for (Index r = 0; r < weights.count(); ++r) {
+    const auto lags = weights.lag_vector(r);
+    // Windows longer than what is left of the matrix are summed as they grow.
+    for (Index i = weights.start(r); i < weights.size(); ++i) {
+      long double sum = 0.0L;
+      for (Index j = weights.start(r); j < std::min(weights.end(r), i + 1); ++j) sum += lags[static_cast<std::size_t>(i - j)];
+      sums[static_cast<std::size_t>(i)] += sum;
+    }
+  }
+  return sums;
+}
+
+TYPED_TEST(Exponentiate, RowSumsAcrossTheRangesOfRowsThatThreadsTake) {
+  using T = TypeParam;
+  Rng rng(7);
+  // Ranges are 2048 rows: sizes at and around their edges, with segments that start inside and at the edges, windows of one
+  // column, of less and of much more than a range.
+  struct Case {
+    Index n;
+    std::vector<Index> starts;
+  };
+  for (const auto& [n, starts] :
+       {Case{2047, {0}}, Case{2048, {0, 2047}}, Case{2049, {0, 2048}}, Case{4097, {0, 1, 2, 4096}},
+        Case{4098, {5, 2047, 2048, 2049, 3000}}, Case{6145, {0, 4095, 4096, 6143, 6144}}, Case{5000, {0, 3, 4, 700}}}) {
+    const ConvBasis<T> scores = uniform_basis<T>(n, starts, rng, 4.0);
+    const ConvWeights<T> weights = exponentiate(scores, {.threads = 2});
+    const std::vector<long double> expected = naive_row_sums(weights.weights);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      // Sums of positive numbers in double: each of up to n additions rounds once, mostly in random order.
+      ASSERT_TRUE(std::abs(weights.row_sum[i] - static_cast<double>(expected[i])) <= 1e-13 * static_cast<double>(expected[i]))
+          << "n " << n << ", row " << i;
+    }
+  }
+}
+
+TYPED_TEST(Exponentiate, RowSumsDoNotDependOnTheNumberOfThreads) {
+  using T = TypeParam;
+  Rng rng(8);
+  for (const Index n : {1, 2048, 2049, 10000, 40009}) {
+    const Index k = std::min<Index>(n, 13);
+    const ConvBasis<T> scores = uniform_basis<T>(n, random_starts(n, k, rng), rng, 20.0);
+    const ConvWeights<T> one = exponentiate(scores, {.threads = 1});
+    for (const int threads : {2, 3, 5, 16}) {
+      const ConvWeights<T> several = exponentiate(scores, {.threads = threads});
+      ASSERT_EQ(several.row_sum, one.row_sum) << "n " << n << ", " << threads << " threads";
+      ASSERT_EQ(several.shift, one.shift);
+    }
+  }
 }
 
 TYPED_TEST(Exponentiate, RejectsEmptyAndNonFiniteScores) {
