@@ -45,7 +45,8 @@ class BlockCosts {
     const Index last = (segment_end(starts_, r, size_) - 1) / block_;
     const double pieces = static_cast<double>(last - first + 1);
     const double below = static_cast<double>(blocks_) - 0.5 * static_cast<double>(first + last);  // mean output blocks of a piece
-    return pieces * columns_ * (transform_ + below * product_) + static_cast<double>(blocks_ - first) * transform_;
+    // A lag block takes as long as there and back: its window is put together first, and its memory is new.
+    return pieces * columns_ * (transform_ + below * product_) + static_cast<double>(blocks_ - first) * 2.0 * transform_;
   }
   double directly(std::size_t r) const {
     constexpr double tile = 128.0;  // rows on and above the diagonal that the direct product's tiles take along
