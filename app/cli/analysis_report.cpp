@@ -37,7 +37,7 @@ std::string starts_text(std::span<const Index> starts) {
 
 template <Real T>
 ordered_json to_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
-  const auto head = analysis.head.view();
+  const auto head = analysis.head();
   const auto& options = analysis.options;
   const auto starts = analysis.recovery.basis.starts();
   ordered_json result;
@@ -82,7 +82,7 @@ ordered_json to_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis)
 
 template <Real T>
 void print_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
-  const auto head = analysis.head.view();
+  const auto head = analysis.head();
   const auto& options = analysis.options;
   const auto& error = analysis.error;
   const auto& seconds = analysis.seconds;

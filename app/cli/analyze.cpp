@@ -80,7 +80,7 @@ void analyze_whole(const AnalyzeOptions& options) {
   const auto analysis = convbasis::analyze_head<T>(std::move(input.tensors), recover, work.context());
   work.finish();
   write_output(options.output, analysis.output);
-  write_output(options.exact_output, analysis.exact_output);
+  write_output(options.exact_output, analysis.exact->output);
   options.json ? print_json(to_json(input, analysis)) : print_table(input, analysis);
 }
 

@@ -117,7 +117,7 @@ bool AttentionMaps::prepare_next_frame(MapView& view) {
 }
 
 void AttentionMaps::follow_input(const MapsInput& input, MapView& view) {
-  const Index n = input.analysis ? input.analysis->head.query.rows() : 0;
+  const Index n = input.analysis ? input.analysis->n : 0;
   if (n != size_) {
     size_ = n;
     view.fit();

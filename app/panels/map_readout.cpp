@@ -34,7 +34,7 @@ void append_cell(std::string& text, const HeadAnalysis<float>& analysis, Index r
 
 RowStatistics row_statistics(const HeadAnalysis<float>& analysis, Index row) {
   convbasis::Matrix<float> probabilities(1, row + 1);
-  convbasis::probability_tile<float>(analysis.head.view(), analysis.lse, row, 0, convbasis::mutable_view(probabilities));
+  convbasis::probability_tile<float>(analysis.head(), analysis.exact->lse, row, 0, convbasis::mutable_view(probabilities));
   RowStatistics statistics;
   statistics.row = row;
   for (const float value : probabilities.reshaped()) {
@@ -76,7 +76,7 @@ std::string row_as_text(const HeadAnalysis<float>& analysis, Index row, MapQuant
 
 std::string column_as_text(const HeadAnalysis<float>& analysis, Index column, MapQuantity quantity) {
   std::string text = head_line(quantity);
-  for (Index row = column; row < analysis.head.query.rows(); ++row) append_cell(text, analysis, row, column, quantity);
+  for (Index row = column; row < analysis.n; ++row) append_cell(text, analysis, row, column, quantity);
   return text;
 }
 

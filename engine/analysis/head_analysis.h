@@ -20,14 +20,22 @@ struct AnalysisSeconds {
   double exact = 0.0, recover = 0.0, apply = 0.0;
 };
 
+/// Exact attention of one head.
+template <Real T>
+struct ExactPart {
+  Matrix<T> output;         ///< Y, n x d_v
+  std::vector<double> lse;  ///< row log-sum-exps
+  double seconds = 0.0;     ///< what it took
+};
+
 /// Everything that analysing one head gives. Immutable once made; share it between threads freely.
 template <Real T>
 struct HeadAnalysis {
   RecoverOptions options;
-  HeadTensors<T> head;      ///< the n tokens that were analysed
-  Matrix<T> exact_output;   ///< Y, n x d_v
-  std::vector<double> lse;  ///< exact row log-sum-exps
-  Matrix<T> output;         ///< Y~
+  std::shared_ptr<const HeadTensors<T>> tensors;  ///< may hold more tokens than were analysed
+  Index n = 0;                                    ///< how many were: the first n
+  std::shared_ptr<const ExactPart<T>> exact;      ///< shared by all analyses of the same tokens
+  Matrix<T> output;                               ///< Y~
   Recovery<T> recovery;
   std::shared_ptr<const ConvWeights<T>> weights;
   ApplyReport apply;
@@ -36,14 +44,21 @@ struct HeadAnalysis {
   /// true ones (measured: error.max_score_error, up to rounding). Real heads have none.
   std::optional<double> bound;
   AnalysisSeconds seconds;
+
+  HeadView<T> head() const { return tensors->view(n); }  ///< the tokens that were analysed
 };
 
 /// Analyses the whole of `head`. Throws InvalidArgument (bad options), Cancelled.
 template <Real T>
 HeadAnalysis<T> analyze_head(HeadTensors<T> head, const RecoverOptions& options, const RunContext& context = {});
 
-/// As above, but keeps the exact part (exact_output, lse, seconds.exact) of an earlier analysis of the very same head tensors and
-/// scale, so that turning k, T, delta or eps does not pay for exact attention again.
+/// As above, of the first n tokens of tensors that are shared. Throws InvalidArgument unless 1 <= n <= their number.
+template <Real T>
+HeadAnalysis<T> analyze_head(std::shared_ptr<const HeadTensors<T>> head, Index n, const RecoverOptions& options,
+                             const RunContext& context = {});
+
+/// As above, but keeps tokens and exact part of an earlier analysis, so that turning k, T, delta or eps does not pay for exact
+/// attention again.
 template <Real T>
 HeadAnalysis<T> reanalyze_head(const HeadAnalysis<T>& earlier, const RecoverOptions& options, const RunContext& context = {});
 

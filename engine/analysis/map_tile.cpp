@@ -19,13 +19,13 @@ Index cells_per_pixel(int level) { return Index{1} << level; }
 template <Real T>
 void read_cells(const HeadAnalysis<T>& analysis, const MapTileKey& key, Index row, Index column, Matrix<T>& cells,
                 Matrix<T>& scratch) {
-  const HeadView<T> head = analysis.head.view();
+  const HeadView<T> head = analysis.head();
   const ConvWeights<T>& weights = *analysis.weights;
   const auto exact = [&](Matrix<T>& target) {
     if (key.quantity == MapQuantity::score) {
       score_tile<T>(head, row, column, mutable_view(target));
     } else {
-      probability_tile<T>(head, analysis.lse, row, column, mutable_view(target));
+      probability_tile<T>(head, analysis.exact->lse, row, column, mutable_view(target));
     }
   };
   const auto approximate = [&](Matrix<T>& target) {
@@ -85,7 +85,7 @@ class Pool {
 template <Real T>
 void pour_rows(const HeadAnalysis<T>& analysis, const MapTileKey& key, Index first, Index end, Pool& pool,
                const RunContext& context) {
-  const Index n = analysis.head.query.rows();
+  const Index n = analysis.n;
   const Index span = map_tile_size * cells_per_pixel(key.level);
   const Index corner_row = key.row * span;
   const Index corner_column = key.column * span;
@@ -123,7 +123,7 @@ bool is_empty(const MapTileKey& key, Index n) {
 
 template <Real T>
 MapTile compute_map_tile(const HeadAnalysis<T>& analysis, const MapTileKey& key, const RunContext& context) {
-  const Index n = analysis.head.query.rows();
+  const Index n = analysis.n;
   if (is_empty(key, n)) return MapTile(static_cast<std::size_t>(map_tile_size * map_tile_size), masked);
   // A strip is a whole number of pixel rows, so that threads never share a pixel.
   const Index strip = std::max(map_tile_size, cells_per_pixel(key.level));
@@ -140,9 +140,9 @@ MapTile compute_map_tile(const HeadAnalysis<T>& analysis, const MapTileKey& key,
 
 template <Real T>
 MapCell map_cell(const HeadAnalysis<T>& analysis, Index row, Index column) {
-  const auto exact = static_cast<double>(score(analysis.head.view(), row, column));
+  const auto exact = static_cast<double>(score(analysis.head(), row, column));
   const auto approximate = static_cast<double>(analysis.weights->scores.entry(row, column));
-  return {exact, approximate, std::exp(exact - analysis.lse[static_cast<std::size_t>(row)]),
+  return {exact, approximate, std::exp(exact - analysis.exact->lse[static_cast<std::size_t>(row)]),
           std::exp(approximate - analysis.weights->log_row_sum(row))};
 }
 

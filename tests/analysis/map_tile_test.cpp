@@ -20,7 +20,7 @@ struct DenseMaps {
 
   template <Real T>
   explicit DenseMaps(const HeadAnalysis<T>& analysis) {
-    exact_score = reference::scores(analysis.head.view());
+    exact_score = reference::scores(analysis.head());
     Matrix<T> basis(exact_score.rows(), exact_score.rows());
     analysis.recovery.basis.tile(0, 0, mutable_view(basis));
     approximate_score = basis.template cast<double>();
@@ -78,7 +78,7 @@ void expect_tile(const HeadAnalysis<T>& analysis, const DenseMaps& dense, const 
                ", level " + std::to_string(key.level) + ", tile " + std::to_string(key.row) + ", " + std::to_string(key.column));
   const reference::Dense map = dense.map(key.kind, key.quantity);
   // The score's rounding in T, and that of a pixel, which is a float.
-  const double tolerance = 2.0 * score_tolerance(analysis.head.view()) + 1e-6 * std::max(1.0, map.cwiseAbs().maxCoeff());
+  const double tolerance = 2.0 * score_tolerance(analysis.head()) + 1e-6 * std::max(1.0, map.cwiseAbs().maxCoeff());
   const MapTile tile = compute_map_tile(analysis, key);
   ASSERT_EQ(tile.size(), static_cast<std::size_t>(map_tile_size * map_tile_size));
   for (Index p = 0; p < map_tile_size; ++p) {
@@ -160,7 +160,7 @@ TYPED_TEST(MapTileTest, CellsAgreeWithTheDenseMaps) {
   using T = TypeParam;
   const HeadAnalysis<T> analysis = example<T>(120);
   const DenseMaps dense(analysis);
-  const double tolerance = 2.0 * score_tolerance(analysis.head.view());
+  const double tolerance = 2.0 * score_tolerance(analysis.head());
   for (Index i = 0; i < 120; ++i) {
     for (Index j = 0; j <= i; ++j) {
       const MapCell cell = map_cell(analysis, i, j);

@@ -79,11 +79,11 @@ void expect_equal_to_ordinary(const PlantedOptions& input, Index block_columns) 
   const auto starts = ordinary.recovery.basis.starts();
   EXPECT_EQ(streamed.analysis.starts, std::vector<Index>(starts.begin(), starts.end()));
   EXPECT_EQ(streamed.analysis.monotone, ordinary.recovery.monotone);
-  EXPECT_EQ(streamed.analysis.scale, ordinary.head.scale);
+  EXPECT_EQ(streamed.analysis.scale, ordinary.head().scale);
   EXPECT_EQ(streamed.analysis.planted_starts, make_planted_scores<T>(plan.scores).starts);
   // All rows were looked at, so the errors are those of the whole output, from sums in double.
   const reference::Dense exact =
-      reference::softmax(reference::scores(ordinary.head.view())).probability * ordinary.head.value.template cast<double>();
+      reference::softmax(reference::scores(ordinary.head())).probability * ordinary.head().value.template cast<double>();
   const double error = reference::relative_error(streamed.output.template cast<double>(), exact);
   EXPECT_NEAR(streamed.analysis.relative_error, error, 1e-13 + 1e-6 * error);
   EXPECT_LE(error, (std::same_as<T, float> ? 1e-5 : 1e-11));  // the planted basis is exact

@@ -78,7 +78,7 @@ TEST_F(SessionTest, AnotherKKeepsTheExactPart) {
   EXPECT_GT(after.analysis->error.relative_error, before.analysis->error.relative_error);
   EXPECT_EQ(after.exact_id, before.exact_id);
   EXPECT_NE(after.approximation_id, before.approximation_id);
-  EXPECT_EQ(after.analysis->exact_output, before.analysis->exact_output);
+  EXPECT_EQ(after.analysis->exact->output, before.analysis->exact->output);
 }
 
 TEST_F(SessionTest, AnotherNGivesAnotherExactPart) {
@@ -88,7 +88,7 @@ TEST_F(SessionTest, AnotherNGivesAnotherExactPart) {
   wish.n = 100;
   session_.want(wish);
   settle();
-  EXPECT_EQ(session_.result().analysis->exact_output.rows(), 100);
+  EXPECT_EQ(session_.result().analysis->exact->output.rows(), 100);
   EXPECT_NE(session_.result().exact_id, exact_before);
 }
 
