@@ -5,6 +5,7 @@
 #include "attention/exact_attention.h"
 #include "basis/block_transform.h"
 #include "basis/direct_product.h"
+#include "basis/partitioned.h"
 #include "basis/spectra.h"
 #include "core/threads.h"
 #include "data/planted.h"
@@ -54,7 +55,7 @@ double usual_ns(const RunContext& context, Between between, Run run) {
 
 /// Blocks of one group of channels there and back again, through spectra that fill more than the second-level cache.
 double transform_ns(Index block, const RunContext& context) {
-  constexpr Index channels = 8;
+  constexpr Index channels = channels_of_a_group;
   const Index blocks = std::max<Index>(1, (Index{1} << 15) / block);
   const Index n = blocks * block;
   const Matrix<float> value = Matrix<float>::Constant(n, width, 0.5F);

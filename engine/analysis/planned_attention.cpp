@@ -2,6 +2,7 @@
 
 #include "attention/exact_attention.h"
 #include "basis/apply_layout.h"
+#include "basis/partitioned.h"
 #include "core/threads.h"
 
 #include <fmt/format.h>
@@ -19,8 +20,10 @@ double speed_up(Index items, int threads) {
   return static_cast<double>(items) / static_cast<double>(rounds);
 }
 
-/// Columns of V are shared out in groups of up to eight (partitioned.cpp).
-double conv_speed_up(const AttentionShape& shape) { return speed_up((shape.value_width + 7) / 8, shape.threads); }
+/// Columns of V are shared out in groups.
+double conv_speed_up(const AttentionShape& shape) {
+  return speed_up((shape.value_width + channels_of_a_group - 1) / channels_of_a_group, shape.threads);
+}
 
 double lag_numbers(const AttentionShape& shape, std::span<const Index> starts) {
   double sum = 0.0;
@@ -29,14 +32,6 @@ double lag_numbers(const AttentionShape& shape, std::span<const Index> starts) {
 }
 
 double precision_factor(const AttentionShape& shape, double in_float64) { return shape.float64 ? in_float64 : 1.0; }
-
-/// The starts of the weights: columns before the first segment found get one of their own (conv_weights.h).
-template <Real T>
-std::vector<Index> weight_starts(const ConvBasis<T>& basis) {
-  std::vector<Index> starts(basis.starts().begin(), basis.starts().end());
-  if (starts.empty() || starts.front() != 0) starts.insert(starts.begin(), 0);
-  return starts;
-}
 
 template <Real T>
 AttentionShape shape_of(const HeadView<T>& head, const RunContext& context) {
@@ -109,7 +104,7 @@ PlannedReport planned_attention(const HeadView<T>& head, const RecoverOptions& o
     return report;
   }
   const Recovery<T> recovery = recover<T>(HeadScores<T>(head), options, context);
-  report.after = choose_attention(shape, weight_starts(recovery.basis), model);
+  report.after = choose_attention(shape, recovery.basis.starting_at_zero().starts(), model);
   if (!report.after->conv()) {
     run_exact(head, output, context);
     report.path = fmt::format("exact attention (the {} segments found are expected to take {:.2g} times as long)",

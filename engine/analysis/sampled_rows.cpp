@@ -18,8 +18,6 @@ namespace {
 
 constexpr Index key_tile = 256;  ///< keys that are multiplied at a time
 
-Index rounded_up(Index count, Index step) { return (count + step - 1) / step * step; }
-
 /// The rows of `matrix` from `first` on, in double.
 template <Real T>
 Matrix<double> in_double(MatrixView<T> matrix, Index first, Index count) {
@@ -108,7 +106,7 @@ Matrix<double> SampledRows<T>::direct_sums(MatrixView<T> value, const RunContext
   const auto count = static_cast<Index>(rows_.size());
   const Index n = value.rows();
   const Index panel = kernels::panel_width<double>();
-  const Index width = rounded_up(value.cols(), panel);
+  const Index width = round_up(value.cols(), panel);
   const Index tiles = (n + key_tile - 1) / key_tile;
   const Index groups = std::min<Index>(tiles, 32);
   std::vector<std::vector<double>> sums(static_cast<std::size_t>(groups));

@@ -2,7 +2,7 @@
 
 #include "attention/kernels.h"
 #include "attention/tile_kernels.h"
-#include "core/fft.h"
+#include "core/aligned.h"
 #include "core/threads.h"
 
 #include <algorithm>
@@ -66,7 +66,7 @@ class QueryBlock {
     MutableMatrixView<T> output = result.output;
     stride_ = padded(head.value_width());
     for (Index a = 0; a < count; a += width_) start_group(prepared, first + a, a, std::min(width_, count - a));
-    std::fill_n(sums_.begin(), (count + width_ - 1) / width_ * width_ * stride_, T{0});
+    std::fill_n(sums_.begin(), round_up(count, width_) * stride_, T{0});
     for (Index key = 0; key < first + count; key += key_rows) {
       const Index keys = std::min(key_rows, first + count - key);
       kernels::pack_columns<T>(rows(head.value, key, keys), values_.data());
@@ -83,10 +83,7 @@ class QueryBlock {
   }
 
  private:
-  static Index padded(Index value_width) {
-    const Index panel = kernels::panel_width<T>();
-    return (value_width + panel - 1) / panel * panel;
-  }
+  static Index padded(Index value_width) { return round_up(value_width, kernels::panel_width<T>()); }
 
   /// Packs `count` queries from `row` on; their place in the block is `a`.
   void start_group(const PreparedHead<T>& prepared, Index row, Index a, Index count) {

@@ -1,8 +1,8 @@
 #include "attention/head.h"
 
 #include "attention/kernels.h"
+#include "core/aligned.h"
 #include "core/errors.h"
-#include "core/fft.h"
 
 #include <algorithm>
 #include <cmath>

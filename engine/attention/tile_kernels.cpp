@@ -10,7 +10,7 @@
 // clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "attention/tile_kernels.cpp"
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+#include "core/simd_targets.h"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 // clang-format on
@@ -112,6 +112,13 @@ HWY_INLINE Vector<T> Exp2(Vector<T> x) {
   return hn::BitCast(d, hn::Add(hn::BitCast(integers, power), exponent));
 }
 
+/// Which queries of vector `v` of a group see a key that is hidden from the first `hidden` ones.
+template <class T>
+HWY_INLINE hn::Mask<Vectors<T>> Sees(Index v, Index hidden) {
+  const Vectors<T> d;
+  return hn::Ge(hn::Iota(d, static_cast<T>(v * Lanes<T>())), hn::Set(d, static_cast<T>(hidden)));
+}
+
 /// What is done with the scores of a register block.
 template <class T>
 struct Weigh {
@@ -127,10 +134,7 @@ struct Weigh {
       auto sum = hn::LoadU(d, sums + v * lanes);
       for (Index t = 0; t < Keys; ++t) {
         auto weight = Exp2<T>(hn::Sub(scores[t][v], shifts));
-        if constexpr (Masked) {
-          weight =
-              hn::IfThenElseZero(hn::Ge(hn::Iota(d, static_cast<T>(v * lanes)), hn::Set(d, static_cast<T>(hidden + t))), weight);
-        }
+        if constexpr (Masked) weight = hn::IfThenElseZero(Sees<T>(v, hidden + t), weight);
         hn::StoreU(weight, d, weights + (3 * t + v) * lanes);
         sum = hn::Add(sum, weight);
       }
@@ -152,8 +156,7 @@ struct KeepScores {
       for (Index t = 0; t < Keys; ++t) {
         auto value = scores[t][v];
         if constexpr (Masked) {
-          value = hn::IfThenElse(hn::Ge(hn::Iota(d, static_cast<T>(v * lanes)), hn::Set(d, static_cast<T>(hidden + t))), value,
-                                 hn::Set(d, -std::numeric_limits<T>::infinity()));
+          value = hn::IfThenElse(Sees<T>(v, hidden + t), value, hn::Set(d, -std::numeric_limits<T>::infinity()));
         }
         hn::StoreU(value, d, weights + (3 * t + v) * lanes);
         best = hn::Max(best, value);

@@ -1,19 +1,16 @@
 #include "basis/direct_product.h"
 
 #include "attention/kernels.h"
-#include "core/fft.h"
+#include "core/aligned.h"
 #include "core/threads.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace convbasis {
 namespace {
 
 constexpr Index tile_rows = 64;
 constexpr Index tile_columns = 256;
-
-Index round_up(Index value, Index step) { return (value + step - 1) / step * step; }
 
 }  // namespace
 

@@ -1,5 +1,5 @@
 /// \file
-/// The part of apply that needs no FFT: short segments as small dense products, and single rows in double. Internal.
+/// The part of apply that needs no FFT: short segments as small dense products. Internal.
 #pragma once
 
 #include "basis/conv_weights.h"

@@ -39,10 +39,10 @@ std::vector<RowRange> ranges_of_blocks(const ApplyLayout& layout) {
   return ranges;
 }
 
-/// Channels that one thread takes at a time: half a cache line of floats in each row of V, fewer when that leaves threads idle.
+/// Channels that one thread takes at a time: a whole number of those that are summed at once.
 Index group_size(Index columns, int threads) {
   const Index share = (columns + threads - 1) / threads;
-  return std::clamp<Index>((share + 3) / 4 * 4, 4, 8);
+  return std::clamp(round_up(share, channels_at_once), channels_at_once, channels_of_a_group);
 }
 
 /// Outputs whose spectra are summed at a time: few, so that they stay in the cache until they are transformed back; not too few,

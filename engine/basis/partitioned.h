@@ -21,6 +21,9 @@ double sum_of_squares(const Row& row) {
   return quick > 1e-30 && quick < 1e30 ? quick : row.template cast<double>().squaredNorm();
 }
 
+/// Channels that one thread takes at a time: half a cache line of floats in each row of V; fewer when that leaves threads idle.
+inline constexpr Index channels_of_a_group = 8;
+
 /// Where the lag spectra of one segment stand: [first, first + count), by lag block.
 struct SegmentSpectra {
   Index segment, first, count;

@@ -45,7 +45,7 @@ std::vector<std::vector<T>> HeadScores<T>::read_whole(std::span<const Index> col
     keys.row(static_cast<Index>(r)) = static_cast<T>(head_.scale) * head_.key.row(columns[r]);
     lags[r].resize(static_cast<std::size_t>(size() - columns[r]));
   }
-  const Index padded = (keys.rows() + width - 1) / width * width;
+  const Index padded = round_up(keys.rows(), width);
   AlignedVector<T> packed(static_cast<std::size_t>(padded * depth));
   kernels::pack_transposed<T>(view(keys), packed.data());
   constexpr Index tile_rows = 64;

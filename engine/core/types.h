@@ -51,4 +51,7 @@ MatrixView<T> rows(const MatrixView<T>& matrix, Index first, Index count) {
   return {matrix.data() + first * matrix.outerStride(), count, matrix.cols(), Eigen::OuterStride<>(matrix.outerStride())};
 }
 
+/// The smallest multiple of `step` that is at least `value`.
+constexpr Index round_up(Index value, Index step) { return (value + step - 1) / step * step; }
+
 }  // namespace convbasis

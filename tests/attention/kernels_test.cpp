@@ -2,7 +2,7 @@
 #include "attention/kernels.h"
 
 #include "attention/exact_attention.h"
-#include "core/fft.h"
+#include "core/aligned.h"
 #include "support/inputs.h"
 #include "support/instruction_sets.h"
 #include "support/reference.h"
