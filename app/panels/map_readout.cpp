@@ -34,7 +34,9 @@ void append_cell(std::string& text, const HeadAnalysis<float>& analysis, Index r
 
 RowStatistics row_statistics(const HeadAnalysis<float>& analysis, Index row) {
   convbasis::Matrix<float> probabilities(1, row + 1);
-  convbasis::probability_tile<float>(analysis.head(), analysis.exact->lse, row, 0, convbasis::mutable_view(probabilities));
+  convbasis::score_tile<float>(analysis.head(), row, 0, convbasis::mutable_view(probabilities));
+  const auto normaliser = static_cast<float>((*analysis.exact->normalisers)[row]);
+  probabilities = (probabilities.array() - normaliser).exp();
   RowStatistics statistics;
   statistics.row = row;
   for (const float value : probabilities.reshaped()) {

@@ -1,106 +1,129 @@
 #include "analysis/error_report.h"
 
+#include "attention/exact_rows.h"
 #include "attention/kernels.h"
 #include "core/threads.h"
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 namespace convbasis {
 namespace {
 
 constexpr Index all_rows_limit = 4096;
-constexpr Index sampled_rows = 1024;
-constexpr Index tile_columns = 512;
+constexpr Index spread_rows = 1024;  ///< beyond that limit
+constexpr Index sampled_rows = 64;   ///< where only some rows are known
 
 /// max that keeps a NaN once it has met one.
 double max_or_nan(double a, double b) { return std::isnan(a) || a > b ? a : b; }
 
 template <Real T>
-void compare_outputs(MatrixView<T> exact, MatrixView<T> output, ErrorReport& report) {
-  const Index n = exact.rows();
+void compare_outputs(const ExactPart<T>& exact, MatrixView<T> output, ErrorReport& report) {
   double difference_squares = 0.0;
   double exact_squares = 0.0;
-  report.row_error.resize(static_cast<std::size_t>(n));
-  for (Index i = 0; i < n; ++i) {
+  report.row_error_index = exact.rows;
+  report.row_error.reserve(exact.rows.size());
+  for (Index x = 0; x < std::ssize(exact.rows); ++x) {
+    const Index row = exact.rows[static_cast<std::size_t>(x)];
     double row_squares = 0.0;
-    for (Index c = 0; c < exact.cols(); ++c) {
-      const double difference = static_cast<double>(output(i, c)) - static_cast<double>(exact(i, c));
+    for (Index c = 0; c < exact.output.cols(); ++c) {
+      const auto truth = static_cast<double>(exact.output(x, c));
+      const double difference = static_cast<double>(output(row, c)) - truth;
       row_squares += difference * difference;
-      exact_squares += static_cast<double>(exact(i, c)) * static_cast<double>(exact(i, c));
+      exact_squares += truth * truth;
       report.max_abs_error = max_or_nan(report.max_abs_error, std::abs(difference));
     }
     difference_squares += row_squares;
-    report.row_error[static_cast<std::size_t>(i)] = std::sqrt(row_squares);
+    report.row_error.push_back(std::sqrt(row_squares));
   }
   report.relative_error = difference_squares == 0.0 ? 0.0 : std::sqrt(difference_squares / exact_squares);
-  const double row_norm = std::sqrt(exact_squares / static_cast<double>(n));
+  const double row_norm = std::sqrt(exact_squares / static_cast<double>(exact.rows.size()));
   if (row_norm > 0.0) {
     for (double& error : report.row_error) error /= row_norm;
   }
 }
 
 struct RowDifference {
-  double total_variation;
-  double largest_score_error;
+  double total_variation = 0.0;
+  double largest_score_error = 0.0;
 };
 
-/// Scores and probabilities of one row, exact against approximate, tile by tile.
+/// Rows that are compared together: they share what fetching the keys costs.
+constexpr Index rows_at_once = 64;
+
+/// Scores and probabilities of some rows, exact against approximate, tile by tile.
 template <Real T>
-RowDifference compare_row(const HeadView<T>& head, std::span<const double> lse, const ConvWeights<T>& weights, Index row) {
-  RowDifference result{0.0, 0.0};
-  const T* query = head.query.data() + row * head.query.outerStride();
-  const auto exact_shift = static_cast<T>(lse[static_cast<std::size_t>(row)]);
-  const auto approximate_shift = static_cast<T>(weights.log_row_sum(row));
-  Matrix<T> exact(1, tile_columns);
-  Matrix<T> approximate(1, tile_columns);
-  for (Index column = 0; column <= row; column += tile_columns) {
-    const Index count = std::min(tile_columns, row + 1 - column);
-    kernels::multiply_vector<T>(rows(head.key, column, count), query, static_cast<T>(head.scale), exact.data());
-    weights.scores.tile(row, column, MutableMatrixView<T>(approximate.data(), 1, count, Eigen::OuterStride<>(tile_columns)));
-    const auto p = exact.leftCols(count);
-    const auto q = approximate.leftCols(count);
-    result.largest_score_error =
-        max_or_nan(result.largest_score_error, static_cast<double>((p - q).cwiseAbs().template maxCoeff<Eigen::PropagateNaN>()));
-    kernels::exp_shifted<T>(exact.data(), count, exact_shift, exact.data());
-    kernels::exp_shifted<T>(approximate.data(), count, approximate_shift, approximate.data());
-    result.total_variation += static_cast<double>((p - q).cwiseAbs().sum()) / 2.0;
+std::vector<RowDifference> compare_rows(const HeadView<T>& head, const RowNormalisers& normalisers, const ConvWeights<T>& weights,
+                                        std::span<const Index> rows, const RunContext& context) {
+  constexpr Index tile_keys = RowScores<T>::tile_keys;
+  const RowScores<T> scores(head, rows);
+  typename RowScores<T>::Tile tile;
+  std::vector<T> approximate(static_cast<std::size_t>(tile_keys));
+  std::vector<RowDifference> result(rows.size());
+  for (Index key = 0; key <= rows.back(); key += tile_keys) {
+    context.check();
+    const Index keys = std::min(tile_keys, head.size() - key);
+    scores.compute(key, keys, tile);
+    for (Index x = scores.first_to_see(key); x < std::ssize(rows); ++x) {
+      const Index row = rows[static_cast<std::size_t>(x)];
+      const Index count = std::min(keys, row + 1 - key);
+      const Eigen::Map<Eigen::ArrayX<T>> p(tile.row(x), count);
+      const Eigen::Map<Eigen::ArrayX<T>> q(approximate.data(), count);
+      weights.scores.row(row, key, std::span(approximate).first(static_cast<std::size_t>(count)));
+      RowDifference& difference = result[static_cast<std::size_t>(x)];
+      difference.largest_score_error =
+          max_or_nan(difference.largest_score_error, static_cast<double>((p - q).abs().template maxCoeff<Eigen::PropagateNaN>()));
+      kernels::exp_shifted<T>(tile.row(x), count, static_cast<T>(normalisers[row]), tile.row(x));
+      weights.probability_row(row, key, std::span(approximate).first(static_cast<std::size_t>(count)));
+      difference.total_variation += static_cast<double>((p - q).abs().sum()) / 2.0;
+    }
   }
   return result;
+}
+
+/// `count` of the rows, evenly chosen.
+std::vector<Index> spread(std::span<const Index> rows, Index count) {
+  std::vector<Index> chosen;
+  for (Index x = 0; x < count; ++x)
+    chosen.push_back(rows[static_cast<std::size_t>((2 * x + 1) * std::ssize(rows) / (2 * count))]);
+  return chosen;
 }
 
 }  // namespace
 
 template <Real T>
-ErrorReport compare(const HeadView<T>& head, std::span<const double> lse, MatrixView<T> exact, const ConvWeights<T>& weights,
-                    MatrixView<T> output, const RunContext& context) {
+ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const ConvWeights<T>& weights, MatrixView<T> output,
+                    const RunContext& context) {
   ErrorReport report;
   compare_outputs(exact, output, report);
-  const Index n = head.size();
-  const Index count = n <= all_rows_limit ? n : sampled_rows;
+  const Index most = !exact.complete() ? sampled_rows : head.size() <= all_rows_limit ? head.size() : spread_rows;
+  const Index count = std::min<Index>(most, std::ssize(exact.rows));
   report.total_variation_rows = count;
-  report.row_total_variation.resize(static_cast<std::size_t>(count));
-  for (Index x = 0; x < count; ++x) report.row_total_variation_index.push_back((2 * x + 1) * n / (2 * count));
-  std::vector<double> score_errors(static_cast<std::size_t>(count));
+  report.row_total_variation_index = spread(exact.rows, count);
+  std::vector<RowDifference> differences(static_cast<std::size_t>(count));
   parallel_for(
-      context, count,
-      [&](Index x, int) {
-        const auto at = static_cast<std::size_t>(x);
-        const RowDifference row = compare_row(head, lse, weights, report.row_total_variation_index[at]);
-        report.row_total_variation[at] = row.total_variation;
-        score_errors[at] = row.largest_score_error;
+      context, (count + rows_at_once - 1) / rows_at_once,
+      [&](Index item, int) {
+        const auto first = static_cast<std::size_t>(item * rows_at_once);
+        const auto rows = std::span<const Index>(report.row_total_variation_index)
+                              .subspan(first, std::min<std::size_t>(rows_at_once, static_cast<std::size_t>(count) - first));
+        std::ranges::copy(compare_rows(head, *exact.normalisers, weights, rows, context),
+                          differences.begin() + static_cast<std::ptrdiff_t>(first));
       },
       "total variation");
-  report.max_score_error = std::accumulate(score_errors.begin(), score_errors.end(), 0.0, max_or_nan);
-  report.mean_total_variation =
-      std::accumulate(report.row_total_variation.begin(), report.row_total_variation.end(), 0.0) / static_cast<double>(count);
+  double sum = 0.0;
+  for (const RowDifference& row : differences) {
+    report.row_total_variation.push_back(row.total_variation);
+    report.max_score_error = max_or_nan(report.max_score_error, row.largest_score_error);
+    sum += row.total_variation;
+  }
+  report.mean_total_variation = sum / static_cast<double>(count);
   return report;
 }
 
-template ErrorReport compare(const HeadView<float>&, std::span<const double>, MatrixView<float>, const ConvWeights<float>&,
-                             MatrixView<float>, const RunContext&);
-template ErrorReport compare(const HeadView<double>&, std::span<const double>, MatrixView<double>, const ConvWeights<double>&,
-                             MatrixView<double>, const RunContext&);
+template ErrorReport compare(const HeadView<float>&, const ExactPart<float>&, const ConvWeights<float>&, MatrixView<float>,
+                             const RunContext&);
+template ErrorReport compare(const HeadView<double>&, const ExactPart<double>&, const ConvWeights<double>&, MatrixView<double>,
+                             const RunContext&);
 
 }  // namespace convbasis

@@ -2,6 +2,7 @@
 /// How far an approximation is from exact attention. All figures propagate NaN.
 #pragma once
 
+#include "analysis/exact_part.h"
 #include "attention/head.h"
 #include "basis/conv_weights.h"
 #include "core/run_context.h"
@@ -11,22 +12,24 @@
 
 namespace convbasis {
 
-/// Difference between an approximate and an exact result.
+/// Difference between an approximate and an exact result, over the rows whose exact result is known.
 struct ErrorReport {
   double relative_error = 0.0;              ///< ||Y~ - Y||_F / ||Y||_F; 0 when both are zero
   double max_abs_error = 0.0;               ///< max |Y~ - Y|
   double mean_total_variation = 0.0;        ///< mean over rows of 1/2 sum_j |P~_ij - P_ij|, in [0, 1]
   double max_score_error = 0.0;             ///< max |S~_ij - S_ij| over the same rows: at most 2 eps where the bound is proved
   Index total_variation_rows = 0;           ///< rows that mean was taken over (all for n <= 4096, else evenly spaced ones)
-  std::vector<double> row_error;            ///< ||Y~_i - Y_i||_2 / root mean square row norm of Y, n entries
+  std::vector<Index> row_error_index;       ///< the rows whose exact result is known, ascending; all n of them usually
+  std::vector<double> row_error;            ///< ||Y~_i - Y_i||_2 / root mean square row norm of Y, of these rows
   std::vector<double> row_total_variation;  ///< 1/2 sum_j |P~_ij - P_ij| of the rows looked at
   std::vector<Index> row_total_variation_index;  ///< which rows those are, ascending
 };
 
-/// Compares `output` (from `weights`) with `exact` (from `head` and its `lse`). Cost O(n d_v), and for the total variation
-/// O(n^2 (d + log k)) over all rows up to n = 4096, over 1024 evenly spaced rows beyond. Throws Cancelled.
+/// Compares `output` (n x d_v, from `weights`) with `exact` (from `head`). Cost O(rows d_v), and for the total variation O(n d)
+/// for each of at most 4096 rows: all of them up to n = 4096, 1024 evenly spaced ones beyond, 64 where only some are known.
+/// Throws Cancelled.
 template <Real T>
-ErrorReport compare(const HeadView<T>& head, std::span<const double> lse, MatrixView<T> exact, const ConvWeights<T>& weights,
-                    MatrixView<T> output, const RunContext& context = {});
+ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const ConvWeights<T>& weights, MatrixView<T> output,
+                    const RunContext& context = {});
 
 }  // namespace convbasis

@@ -2,7 +2,6 @@
 
 #include "analysis/error_report.h"
 #include "analysis/stopwatch.h"
-#include "attention/exact_attention.h"
 #include "core/errors.h"
 
 #include <fmt/format.h>
@@ -43,8 +42,7 @@ void approximate(HeadAnalysis<T>& analysis, const RunContext& context) {
   analysis.output.resize(head.size(), head.value_width());
   analysis.apply = plan.apply(head.value, mutable_view(analysis.output), context);
   analysis.seconds.apply = watch.lap();
-  analysis.error =
-      compare(head, analysis.exact->lse, view(analysis.exact->output), *analysis.weights, view(analysis.output), context);
+  analysis.error = compare(head, *analysis.exact, *analysis.weights, view(analysis.output), context);
   analysis.bound = error_bound(analysis);
 }
 
@@ -52,24 +50,22 @@ void approximate(HeadAnalysis<T>& analysis, const RunContext& context) {
 
 template <Real T>
 HeadAnalysis<T> analyze_head(HeadTensors<T> tensors, const RecoverOptions& options, const RunContext& context) {
-  const Index n = tensors.query.rows();
-  return analyze_head(std::make_shared<const HeadTensors<T>>(std::move(tensors)), n, options, context);
+  require_valid(tensors.view());
+  require_valid(options, tensors.query.rows());
+  auto shared = std::make_shared<const HeadTensors<T>>(std::move(tensors));
+  auto exact = std::make_shared<const ExactPart<T>>(exact_part(shared->view(), context));
+  return analyze_head(std::move(shared), std::move(exact), options, context);
 }
 
 template <Real T>
-HeadAnalysis<T> analyze_head(std::shared_ptr<const HeadTensors<T>> tensors, Index n, const RecoverOptions& options,
-                             const RunContext& context) {
+HeadAnalysis<T> analyze_head(std::shared_ptr<const HeadTensors<T>> tensors, std::shared_ptr<const ExactPart<T>> exact,
+                             const RecoverOptions& options, const RunContext& context) {
   require_valid(tensors->view());
-  if (n < 1 || n > tensors->query.rows())
-    throw InvalidArgument(fmt::format("n = {} is not in [1, {}]", n, tensors->query.rows()));
+  const Index n = exact->normalisers->size();
+  if (n > tensors->query.rows()) {
+    throw InvalidArgument(fmt::format("the exact part is of {} tokens; the head has {}", n, tensors->query.rows()));
+  }
   require_valid(options, n);
-  const HeadView<T> head = tensors->view(n);
-  auto exact = std::make_shared<ExactPart<T>>();
-  exact->output.resize(head.size(), head.value_width());
-  exact->lse.resize(static_cast<std::size_t>(head.size()));
-  Stopwatch watch;
-  exact_attention<T>(head, mutable_view(exact->output), exact->lse, context);
-  exact->seconds = watch.lap();
   HeadAnalysis<T> analysis;
   analysis.options = options;
   analysis.tensors = std::move(tensors);
@@ -81,22 +77,15 @@ HeadAnalysis<T> analyze_head(std::shared_ptr<const HeadTensors<T>> tensors, Inde
 
 template <Real T>
 HeadAnalysis<T> reanalyze_head(const HeadAnalysis<T>& earlier, const RecoverOptions& options, const RunContext& context) {
-  require_valid(options, earlier.n);
-  HeadAnalysis<T> analysis;
-  analysis.options = options;
-  analysis.tensors = earlier.tensors;
-  analysis.n = earlier.n;
-  analysis.exact = earlier.exact;
-  approximate(analysis, context);
-  return analysis;
+  return analyze_head(earlier.tensors, earlier.exact, options, context);
 }
 
 template HeadAnalysis<float> analyze_head(HeadTensors<float>, const RecoverOptions&, const RunContext&);
 template HeadAnalysis<double> analyze_head(HeadTensors<double>, const RecoverOptions&, const RunContext&);
-template HeadAnalysis<float> analyze_head(std::shared_ptr<const HeadTensors<float>>, Index, const RecoverOptions&,
-                                          const RunContext&);
-template HeadAnalysis<double> analyze_head(std::shared_ptr<const HeadTensors<double>>, Index, const RecoverOptions&,
-                                           const RunContext&);
+template HeadAnalysis<float> analyze_head(std::shared_ptr<const HeadTensors<float>>, std::shared_ptr<const ExactPart<float>>,
+                                          const RecoverOptions&, const RunContext&);
+template HeadAnalysis<double> analyze_head(std::shared_ptr<const HeadTensors<double>>, std::shared_ptr<const ExactPart<double>>,
+                                           const RecoverOptions&, const RunContext&);
 template HeadAnalysis<float> reanalyze_head(const HeadAnalysis<float>&, const RecoverOptions&, const RunContext&);
 template HeadAnalysis<double> reanalyze_head(const HeadAnalysis<double>&, const RecoverOptions&, const RunContext&);
 

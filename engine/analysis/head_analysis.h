@@ -4,6 +4,7 @@
 #pragma once
 
 #include "analysis/error_report.h"
+#include "analysis/exact_part.h"
 #include "attention/head.h"
 #include "basis/apply.h"
 #include "basis/recover.h"
@@ -18,14 +19,6 @@ namespace convbasis {
 
 struct AnalysisSeconds {
   double exact = 0.0, recover = 0.0, apply = 0.0;
-};
-
-/// Exact attention of one head.
-template <Real T>
-struct ExactPart {
-  Matrix<T> output;         ///< Y, n x d_v
-  std::vector<double> lse;  ///< row log-sum-exps
-  double seconds = 0.0;     ///< what it took
 };
 
 /// Everything that analysing one head gives. Immutable once made; share it between threads freely.
@@ -52,10 +45,11 @@ struct HeadAnalysis {
 template <Real T>
 HeadAnalysis<T> analyze_head(HeadTensors<T> head, const RecoverOptions& options, const RunContext& context = {});
 
-/// As above, of the first n tokens of tensors that are shared. Throws InvalidArgument unless 1 <= n <= their number.
+/// As above, of the first n tokens of tensors that are shared, with an exact part of them, complete or not. Throws
+/// InvalidArgument unless it is that of n tokens.
 template <Real T>
-HeadAnalysis<T> analyze_head(std::shared_ptr<const HeadTensors<T>> head, Index n, const RecoverOptions& options,
-                             const RunContext& context = {});
+HeadAnalysis<T> analyze_head(std::shared_ptr<const HeadTensors<T>> head, std::shared_ptr<const ExactPart<T>> exact,
+                             const RecoverOptions& options, const RunContext& context = {});
 
 /// As above, but keeps tokens and exact part of an earlier analysis, so that turning k, T, delta or eps does not pay for exact
 /// attention again.

@@ -76,6 +76,26 @@ void ConvBasis<T>::tile(Index row, Index column, MutableMatrixView<T> tile) cons
   }
 }
 
+template <Real T>
+void ConvBasis<T>::row(Index row, Index column, std::span<T> target) const {
+  const Index last = column + std::ssize(target);
+  Index j = column;
+  Index r = segment_of(column);
+  while (j < last) {
+    const Index stop = std::min(last, r < 0 ? (count() > 0 ? start(0) : size_) : end(r));
+    T* values = target.data() + (j - column);
+    if (r < 0) {
+      std::fill_n(values, stop - j, T{0});
+    } else {
+      // Lags fall while columns rise.
+      const T* lag = lag_vector(r).data() + (row - j);
+      for (Index x = 0; x < stop - j; ++x) values[x] = lag[-x];
+    }
+    j = stop;
+    ++r;
+  }
+}
+
 template class ConvBasis<float>;
 template class ConvBasis<double>;
 

@@ -42,6 +42,8 @@ class ConvBasis {
   T entry(Index row, Index column) const;
   /// H for i in [row, row + tile.rows()), j in [column, column + tile.cols()). Cost O(rows * cols + cols log k).
   void tile(Index row, Index column, MutableMatrixView<T> tile) const;
+  /// H of one row, for the columns from `column` on, all of them <= row. Cost O(size of target + k).
+  void row(Index row, Index column, std::span<T> target) const;
 
  private:
   Index size_;

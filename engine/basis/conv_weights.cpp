@@ -105,6 +105,20 @@ void ConvWeights<T>::probability_tile(Index row, Index column, MutableMatrixView
 }
 
 template <Real T>
+void ConvWeights<T>::probability_row(Index row, Index column, std::span<T> target) const {
+  // Weights below T's smallest normal number are 0: beside this row sum they are below any number that is looked at.
+  constexpr double limit = 1e-10;
+  if (!(row_sum[static_cast<std::size_t>(row)] > limit)) {
+    scores.row(row, column, target);
+    kernels::exp_shifted<T>(target.data(), std::ssize(target), static_cast<T>(log_row_sum(row)), target.data());
+    return;
+  }
+  weights.row(row, column, target);
+  const auto factor = static_cast<T>(1.0 / row_sum[static_cast<std::size_t>(row)]);
+  for (T& value : target) value *= factor;
+}
+
+template <Real T>
 ConvWeights<T> exponentiate(const ConvBasis<T>& scores, const RunContext& context) {
   if (scores.size() < 1) throw InvalidArgument("the conv basis has size 0; it must have at least one row");
   ConvBasis<T> all_scores = scores.starting_at_zero();

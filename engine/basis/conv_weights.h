@@ -30,6 +30,8 @@ struct ConvWeights {
   double log_row_sum(Index row) const;
   /// P~_ij = exp(H_ij - log_row_sum(i)) for i in [row, ...), j in [column, ...); exactly zero above the diagonal.
   void probability_tile(Index row, Index column, MutableMatrixView<T> tile) const;
+  /// P~ of one row, for the columns from `column` on, all of them <= row. Without exponentials, unless the row sum is very small.
+  void probability_row(Index row, Index column, std::span<T> target) const;
 };
 
 /// Cost O(k n) exponentials and additions. Throws InvalidArgument when `scores` is of size 0 or not finite, Cancelled.

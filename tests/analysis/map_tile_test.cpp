@@ -115,11 +115,11 @@ TYPED_TEST(MapTileTest, EveryKindOfTileAgreesWithTheDenseMaps) {
   for (const MapKind kind : kinds) {
     for (const MapQuantity quantity : quantities) {
       for (const Pooling pooling : poolings) {
-        expect_tile(analysis, dense, {kind, quantity, pooling, 0, 1, 1});
-        expect_tile(analysis, dense, {kind, quantity, pooling, 0, 2, 0});
-        expect_tile(analysis, dense, {kind, quantity, pooling, 1, 0, 0});
-        expect_tile(analysis, dense, {kind, quantity, pooling, 2, 0, 0});
-        expect_tile(analysis, dense, {kind, quantity, pooling, 3, 0, 0});
+        expect_tile(analysis, dense, {kind, quantity, pooling, 0, 1, 1, 1});
+        expect_tile(analysis, dense, {kind, quantity, pooling, 0, 1, 2, 0});
+        expect_tile(analysis, dense, {kind, quantity, pooling, 1, 1, 0, 0});
+        expect_tile(analysis, dense, {kind, quantity, pooling, 2, 1, 0, 0});
+        expect_tile(analysis, dense, {kind, quantity, pooling, 3, 1, 0, 0});
       }
     }
   }
@@ -136,12 +136,108 @@ TYPED_TEST(MapTileTest, EveryTileOfEveryLevelAtEdges) {
       for (Index row = 0; row < tiles; ++row) {
         for (Index column = 0; column < tiles; ++column) {
           const Pooling pooling = (row + column) % 2 == 0 ? Pooling::mean : Pooling::peak;
-          expect_tile(analysis, dense, {MapKind::residual, MapQuantity::probability, pooling, level, row, column});
-          expect_tile(analysis, dense, {MapKind::exact, MapQuantity::score, pooling, level, row, column});
+          expect_tile(analysis, dense, {MapKind::residual, MapQuantity::probability, pooling, level, 1, row, column});
+          expect_tile(analysis, dense, {MapKind::exact, MapQuantity::score, pooling, level, 1, row, column});
         }
       }
     }
   }
+}
+
+/// One pixel of a tile that looks at one row of every `step`: what each choice of rows could have shown.
+void expect_sampled_pixel(float pixel, const reference::Dense& map, const MapTileKey& key, Index p, Index q, double tolerance) {
+  const Index side = Index{1} << key.level;
+  const Index first_row = (key.row * map_tile_size + p) * side;
+  const Index first_column = (key.column * map_tile_size + q) * side;
+  const bool inside = first_row < map.rows() && first_column < map.rows() && first_column <= first_row + side - 1;
+  if (!inside) {
+    ASSERT_TRUE(std::isnan(pixel));
+    return;
+  }
+  if (key.row_step < side || first_column > first_row) return;
+  // One row stands for the pixel: it is the mean of one of the rows.
+  double nearest = std::numeric_limits<double>::infinity();
+  for (Index i = first_row; i < std::min(first_row + side, map.rows()); ++i) {
+    const Index count = std::min(side, i + 1 - first_column);
+    const double mean = map.row(i).segment(first_column, count).mean();
+    nearest = std::min(nearest, std::abs(mean - static_cast<double>(pixel)));
+  }
+  ASSERT_LE(nearest, tolerance) << "pixel " << p << ", " << q;
+}
+
+TYPED_TEST(MapTileTest, SampledRowsAreRowsOfTheMatrix) {
+  using T = TypeParam;
+  const HeadAnalysis<T> analysis = example<T>(1030);
+  const DenseMaps dense(analysis);
+  const double tolerance = 2.0 * score_tolerance(analysis.head()) + 1e-6;
+  for (const MapKind kind : kinds) {
+    for (const Index step : {2, 8}) {
+      const MapTileKey key{kind, MapQuantity::probability, Pooling::mean, 3, step, 0, 0};
+      const MapTile tile = compute_map_tile(analysis, key);
+      const reference::Dense map = dense.map(kind, key.quantity);
+      for (Index p = 0; p < map_tile_size; ++p) {
+        for (Index q = 0; q < map_tile_size; ++q) {
+          expect_sampled_pixel(tile[static_cast<std::size_t>(p * map_tile_size + q)], map, key, p, q, tolerance);
+          if (testing::Test::HasFatalFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(MapTileTest, TheResidualLooksAtTheRowsOfTheOthers) {
+  using T = TypeParam;
+  const HeadAnalysis<T> analysis = example<T>(2000);
+  MapTileKey key{MapKind::exact, MapQuantity::probability, Pooling::mean, 3, 4, 0, 0};
+  const MapTile exact = compute_map_tile(analysis, key);
+  key.kind = MapKind::approximation;
+  const MapTile approximate = compute_map_tile(analysis, key);
+  key.kind = MapKind::residual;
+  const MapTile residual = compute_map_tile(analysis, key);
+  for (std::size_t i = 0; i < residual.size(); ++i) {
+    ASSERT_EQ(std::isnan(residual[i]), std::isnan(exact[i]));
+    if (!std::isnan(residual[i])) {
+      ASSERT_NEAR(residual[i], exact[i] - approximate[i], 1e-6);
+    }
+  }
+}
+
+TYPED_TEST(MapTileTest, NormalisersAreComputedWhereTheyAreMissing) {
+  using T = TypeParam;
+  const HeadAnalysis<T> whole = example<T>(1500);
+  auto sampled = std::make_shared<ExactPart<T>>(sampled_exact_part(whole.head()));
+  ASSERT_FALSE(sampled->complete());
+  const HeadAnalysis<T> analysis = analyze_head<T>(whole.tensors, sampled, whole.options);
+  // A row that nobody looked at yet.
+  Index row = 700;
+  while (!std::isnan((*sampled->normalisers)[row])) ++row;
+  EXPECT_TRUE(std::isnan(map_cell(analysis, row, 3).exact_probability));
+  EXPECT_FALSE(std::isnan(map_cell(analysis, row, 3).exact_score));
+  const MapTileKey key{MapKind::exact, MapQuantity::probability, Pooling::mean, 0, 1, 2, 1};
+  const MapTile tile = compute_map_tile(analysis, key);
+  const MapTile expected = compute_map_tile(whole, key);
+  const double tolerance = 2.0 * score_tolerance(whole.head());
+  for (std::size_t i = 0; i < tile.size(); ++i) {
+    ASSERT_EQ(std::isnan(tile[i]), std::isnan(expected[i]));
+    if (!std::isnan(tile[i])) {
+      ASSERT_NEAR(tile[i], expected[i], tolerance);
+    }
+  }
+  EXPECT_NEAR(map_cell(analysis, row, 3).exact_probability, map_cell(whole, row, 3).exact_probability, tolerance);
+}
+
+TYPED_TEST(MapTileTest, ARowStepThatTheLevelDoesNotHaveIsAnError) {
+  using T = TypeParam;
+  const HeadAnalysis<T> analysis = example<T>(600);
+  for (const Index step : {0, 3, 4, -2}) {
+    EXPECT_THROW(compute_map_tile(analysis, {.level = 1, .row_step = step}), InvalidArgument) << step;
+  }
+}
+
+TYPED_TEST(MapTileTest, ShortInputsLookAtAllRows) {
+  using T = TypeParam;
+  const HeadAnalysis<T> analysis = example<T>(2000);
+  for (int level = 0; level <= 3; ++level) EXPECT_EQ(map_row_step(analysis, level), 1);
 }
 
 TYPED_TEST(MapTileTest, TilesOutsideTheMatrixAreAllMasked) {
@@ -149,7 +245,7 @@ TYPED_TEST(MapTileTest, TilesOutsideTheMatrixAreAllMasked) {
   const HeadAnalysis<T> analysis = example<T>(300);
   for (const MapKind kind : kinds) {
     for (const auto& [row, column] : std::vector<std::pair<Index, Index>>{{0, 1}, {2, 0}, {0, 2}, {7, 7}}) {
-      for (const float pixel : compute_map_tile(analysis, {kind, MapQuantity::probability, Pooling::mean, 0, row, column})) {
+      for (const float pixel : compute_map_tile(analysis, {kind, MapQuantity::probability, Pooling::mean, 0, 1, row, column})) {
         ASSERT_TRUE(std::isnan(pixel));
       }
     }

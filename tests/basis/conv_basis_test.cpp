@@ -78,6 +78,11 @@ TYPED_TEST(ConvBasisTest, TilesAreBlocksOfTheMatrix) {
                                                              Place{40, 0, 20, 30}, Place{3, 3, 4, 40}, Place{20, 19, 3, 3}}) {
     Padded<T> tile(Matrix<T>::Constant(tile_rows, tile_columns, T(77)), 3);
     basis.tile(row, column, tile.mutable_view());
+    if (row >= column) {
+      std::vector<T> part(static_cast<std::size_t>(std::min(tile_columns, row + 1 - column)));
+      basis.row(row, column, part);
+      for (std::size_t x = 0; x < part.size(); ++x) ASSERT_EQ(part[x], basis.entry(row, column + static_cast<Index>(x)));
+    }
     EXPECT_EQ(reference::Dense(tile.view().template cast<double>()), expected.block(row, column, tile_rows, tile_columns));
     EXPECT_TRUE(tile.gaps_untouched());
   }

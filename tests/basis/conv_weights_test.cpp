@@ -151,6 +151,13 @@ TYPED_TEST(Exponentiate, TilesAreBlocksOfTheProbabilities) {
        {Place{0, 0, 1, 1}, Place{89, 0, 1, 90}, Place{0, 60, 70, 30}, Place{30, 10, 25, 50}, Place{89, 89, 1, 1}}) {
     Matrix<T> tile(tile_rows, tile_columns);
     weights.probability_tile(row, column, mutable_view(tile));
+    if (row >= column) {
+      std::vector<T> part(static_cast<std::size_t>(std::min(tile_columns, row + 1 - column)));
+      weights.probability_row(row, column, part);
+      for (std::size_t x = 0; x < part.size(); ++x) {
+        ASSERT_NEAR(part[x], tile(0, static_cast<Index>(x)), 1e-5 * static_cast<double>(tile(0, static_cast<Index>(x))) + 1e-25);
+      }
+    }
     EXPECT_LE(reference::max_error(tile.template cast<double>(), softmax.probability.block(row, column, tile_rows, tile_columns)),
               log_tolerance<T>(8.0));
   }
