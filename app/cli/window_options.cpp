@@ -17,6 +17,10 @@ void add_window_options(CLI::App& app, WindowOptions& options) {
          "dark or light (default: as saved, else dark)")
       ->check(CLI::IsMember({"dark", "light"}))
       ->type_name("NAME");
+  app.add_option_function<std::string>(
+         "--planted", [&options](const std::string& text) { options.planted = convbasis::parse_planted(text); },
+         "Open a planted input in place of files, such as k=16,n=65536,d=64,noise=0.001,seed=1")
+      ->type_name("OPTIONS");
   app.add_option("FILE", options.files, "safetensors or npy files, opened together (default: the built-in example)")
       ->type_name("");
 }

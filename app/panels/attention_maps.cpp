@@ -25,6 +25,8 @@ namespace {
 /// So many tiles become textures in one frame and panel; each takes well under a millisecond.
 constexpr int uploads_per_frame = 8;
 constexpr double zoom_per_notch = 1.25;
+/// A whole row of scores is computed within a frame up to here.
+constexpr Index most_tokens_of_a_row_at_once = 16384;
 /// Loud, and in none of the colour maps: it is never data.
 constexpr Rgb not_a_number_colour{1.0F, 0.0F, 1.0F};
 
@@ -89,6 +91,8 @@ void AttentionMaps::draw(const MapsInput& input, MapView& view) {
   if (cell && input.analysis && is_causal(*cell, size_)) {
     view.cell = convbasis::map_cell(*input.analysis, cell->row, cell->column);
   }
+  const bool row_is_unknown = view.cell && std::isnan(view.cell->exact_probability);
+  tiles_.want_row(row_is_unknown ? std::optional(cell->row) : std::nullopt);
   want_tiles();
   const bool next_frame_differs = size_ > 0 && prepare_next_frame(view);
   settled_ = std::ranges::all_of(panels_, &Panel::complete) && !next_frame_differs && !tiles_.busy();
@@ -125,6 +129,9 @@ void AttentionMaps::follow_input(const MapsInput& input, MapView& view) {
     view.pinned.reset();
   }
   tiles_.set_analysis(input.analysis, input.exact_id, input.approximation_id);
+  for (int level = 0; level < max_levels; ++level) {
+    row_steps_[static_cast<std::size_t>(level)] = input.analysis ? convbasis::map_row_step(*input.analysis, level) : 1;
+  }
   if (n == 0) return;
   if (view.fit_wanted) view.window = fit_window(n);
   if (view.centre) view.window = centred_on(view.window, *view.centre, n);
@@ -240,7 +247,7 @@ std::vector<gl::TileOnMap> AttentionMaps::collect_tiles(Panel& panel, const MapV
   panel.level = level_for(frame.window.extent, static_cast<double>(frame.side * ImGui::GetIO().DisplayFramebufferScale.x), size_);
   // Nothing is pooled at level 0; one name for both spares computing it twice.
   const auto pooling = panel.level == 0 ? convbasis::Pooling::mean : view.pooling;
-  panel.keys = visible_tiles({panel.kind, view.quantity, pooling, panel.level, 0, 0}, frame.window, size_);
+  panel.keys = visible_tiles({panel.kind, view.quantity, pooling, panel.level, row_step(panel.level), 0, 0}, frame.window, size_);
   std::vector<gl::TileOnMap> tiles;
   for (const MapTileKey& key : panel.keys) {
     if (auto values = tiles_.find(key)) {
@@ -260,12 +267,14 @@ void AttentionMaps::add_stand_ins(const MapTileKey& key, std::vector<gl::TileOnM
     return;
   }
   for (auto parent = parent_of(key, size_); parent; parent = parent_of(*parent, size_)) {
+    parent->row_step = row_step(parent->level);
     if (auto values = tiles_.find(*parent)) {
       tiles.push_back({*parent, std::move(values)});
       return;
     }
   }
-  for (const MapTileKey& child : children_of(key)) {
+  for (MapTileKey& child : children_of(key)) {
+    child.row_step = row_step(child.level);
     if (auto values = tiles_.find(child)) tiles.push_back({child, std::move(values)});
   }
 }
@@ -288,6 +297,7 @@ void AttentionMaps::draw_overlay(const Panel& panel, const MapsInput& input, con
   if (shown) draw_crosshair(frame, *shown, line_colours(panel.kind));
   std::vector<std::string> badges;
   if (panel.level > 0) badges.push_back(level_name(panel.level, view.pooling));
+  if (const Index step = row_step(panel.level); step > 1) badges.push_back(fmt::format("sampled 1/{}", step));
   if (input.stale || !panel.complete) badges.emplace_back("computing \u2026");
   draw_badges(frame, badges);
 }
@@ -361,6 +371,7 @@ std::string AttentionMaps::statistics_line(const Panel& panel, const MapsInput& 
     case MapKind::exact:
       break;
   }
+  if (size_ > most_tokens_of_a_row_at_once) return "";
   const auto shown = view.shown();
   const Index row = shown && shown->row < size_ ? shown->row : size_ - 1;
   if (!row_statistics_ || row_statistics_->row != row || row_statistics_id_ != input.exact_id) {

@@ -77,6 +77,7 @@ class AttentionMaps {
   void draw_menu(const MapsInput& input, MapView& view);
   std::string statistics_line(const Panel& panel, const MapsInput& input, const MapView& view);
   void want_tiles();
+  convbasis::Index row_step(int level) const { return row_steps_[static_cast<std::size_t>(level)]; }
   bool prepare_next_frame(MapView& view);  ///< true when something changed that the next frame shows
 
   std::function<void()> wake_;
@@ -88,11 +89,13 @@ class AttentionMaps {
   std::string gl_problem_;  ///< why nothing can be drawn; empty normally
   bool settled_ = false;
 
-  convbasis::Index size_ = 0;     ///< n of the input, 0 without one
-  float largest_side_ = FLT_MAX;  ///< of the maps, so that they are of one size
-  CellWindow window_;             ///< what this frame shows, the same in all panels while the mouse already moves on
-  bool hovered_now_ = false;      ///< one of the maps is under the mouse in this frame
-  bool hover_is_ours_ = false;    ///< view.hovered was set here, so leaving the maps clears it
+  static constexpr int max_levels = 40;
+  convbasis::Index size_ = 0;                             ///< n of the input, 0 without one
+  std::array<convbasis::Index, max_levels> row_steps_{};  ///< by level: tiles look at one row in so many
+  float largest_side_ = FLT_MAX;                          ///< of the maps, so that they are of one size
+  CellWindow window_;           ///< what this frame shows, the same in all panels while the mouse already moves on
+  bool hovered_now_ = false;    ///< one of the maps is under the mouse in this frame
+  bool hover_is_ours_ = false;  ///< view.hovered was set here, so leaving the maps clears it
   std::optional<CellIndex> menu_cell_;
   std::optional<RowStatistics> row_statistics_;
   std::uint64_t row_statistics_id_ = 0;  ///< the exact_id that they are of

@@ -53,6 +53,7 @@ std::string text_of(const RowStatistics& statistics) {
 }
 
 std::string error_line(const convbasis::ErrorReport& error) {
+  if (error.row_error.empty()) return "error: computing \u2026";
   return "relative error " + short_number(error.relative_error) + separator + "mean TV " +
          short_number(error.mean_total_variation);
 }
@@ -61,8 +62,9 @@ std::string residual_line(const convbasis::ErrorReport& error, std::optional<dou
   std::string text;
   if (largest) text = (level_name.empty() ? "max |diff| " : "max |" + level_name + "| ") + short_number(*largest);
   if (error.row_error.empty()) return text;
-  const auto worst = std::max_element(error.row_error.begin(), error.row_error.end());
-  return text + (text.empty() ? "" : separator) + fmt::format("worst row {}", std::distance(error.row_error.begin(), worst));
+  const auto worst = std::max_element(error.row_error.begin(), error.row_error.end()) - error.row_error.begin();
+  return text + (text.empty() ? "" : separator) +
+         fmt::format("worst row {}", error.row_error_index[static_cast<std::size_t>(worst)]);
 }
 
 CellValues values_of(const convbasis::MapCell& cell, MapQuantity quantity) {

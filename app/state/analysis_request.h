@@ -22,6 +22,7 @@ struct AnalysisRequest {
   double delta = convbasis::RecoverOptions{}.delta;
   double eps = convbasis::RecoverOptions{}.eps;
   convbasis::Search search = convbasis::RecoverOptions{}.search;
+  bool all_rows = false;  ///< exact attention of all rows, however long that takes; else of some where n is large
 
   bool operator==(const AnalysisRequest&) const = default;
 

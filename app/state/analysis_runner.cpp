@@ -1,6 +1,7 @@
 #include "state/analysis_runner.h"
 
 #include "core/errors.h"
+#include "core/priority.h"
 
 #include <exception>
 #include <utility>
@@ -8,6 +9,13 @@
 namespace convscope {
 
 namespace {
+
+using ExactPart = convbasis::ExactPart<float>;
+
+/// Up to here exact attention takes some milliseconds, and is worth no second thought.
+constexpr Index few_tokens = 4096;
+/// Up to here all rows take about a second.
+constexpr Index most_tokens_of_all_rows = 32768;
 
 /// The exception being handled. The catch clauses stand here once, for both kinds of job.
 Failure current_failure() {
@@ -48,6 +56,7 @@ void AnalysisRunner::open(std::uint64_t id, SourceRecipe recipe) {
 void AnalysisRunner::analyze(std::shared_ptr<const Source> source, const AnalysisRequest& request) {
   const std::lock_guard lock(mutex_);
   waiting_analysis_ = AnalysisJob{std::move(source), request};
+  analysed_.reset();
   running_.request_stop();
   work_arrived_.notify_one();
 }
@@ -56,6 +65,7 @@ void AnalysisRunner::cancel() {
   const std::lock_guard lock(mutex_);
   waiting_open_.reset();
   waiting_analysis_.reset();
+  analysed_.reset();
   running_.request_stop();
 }
 
@@ -83,6 +93,7 @@ void AnalysisRunner::report(std::string_view stage, double fraction) {
 }
 
 void AnalysisRunner::work(const std::stop_token& quit) {
+  convbasis::lower_own_priority();
   std::unique_lock lock(mutex_);
   while (true) {
     working_ = false;
@@ -105,9 +116,8 @@ void AnalysisRunner::work(const std::stop_token& quit) {
       running_ = std::stop_source();
       const std::stop_token stop = running_.get_token();
       lock.unlock();
-      std::optional<AnalysisResult> result = run(job, stop);
+      run(job, stop);
       lock.lock();
-      if (result) analysed_ = std::move(result);
     }
   }
 }
@@ -122,33 +132,68 @@ OpenResult AnalysisRunner::run(const OpenJob& job) const {
   return result;
 }
 
-std::optional<AnalysisResult> AnalysisRunner::run(const AnalysisJob& job, const std::stop_token& stop) {
-  AnalysisResult result{.request = job.request, .source = job.source, .analysis = {}, .failure = {}};
+void AnalysisRunner::run(const AnalysisJob& job, const std::stop_token& stop) {
   try {
-    result.analysis = compute(job, stop);
-    result.approximation_id = next_id_++;
-    result.exact_id = last_ && same_exact_part(last_->request, job.request) ? last_->exact_id : next_id_++;
-    last_ = result;
+    compute(job, stop);
   } catch (const convbasis::Cancelled&) {
-    return std::nullopt;
+    return;
   } catch (...) {
+    AnalysisResult result;
+    result.request = job.request;
+    result.source = job.source;
+    result.last = true;
     result.failure = current_failure();
+    publish(std::move(result), stop);
   }
-  return result;
 }
 
-std::shared_ptr<const convbasis::HeadAnalysis<float>> AnalysisRunner::compute(const AnalysisJob& job,
-                                                                              const std::stop_token& stop) {
+void AnalysisRunner::compute(const AnalysisJob& job, const std::stop_token& stop) {
   convbasis::RunContext context;
   context.stop = stop;
   context.progress = [this](std::string_view stage, double fraction) { report(stage, fraction); };
   const AnalysisRequest& request = job.request;
-  if (last_ && same_exact_part(last_->request, request)) {
-    return std::make_shared<convbasis::HeadAnalysis<float>>(
-        convbasis::reanalyze_head(*last_->analysis, request.options(), context));
+  const bool again = last_ && same_exact_part(last_->request, request);
+  const auto tensors = again ? last_->analysis->tensors : job.source->share(request.layer, request.head, request.n);
+  auto exact = again ? last_->analysis->exact : std::make_shared<const ExactPart>(convbasis::no_exact_part<float>(request.n));
+
+  AnalysisResult result;
+  result.request = request;
+  result.source = job.source;
+  result.exact_id = again ? last_->exact_id : next_id_++;
+  result.approximation_id = next_id_++;
+  const auto deliver = [&](convbasis::HeadAnalysis<float> found, bool last) {
+    result.analysis = std::make_shared<const convbasis::HeadAnalysis<float>>(std::move(found));
+    result.last = last;
+    publish(result, stop);
+    last_ = result;
+  };
+  auto analysis = convbasis::recover_head(tensors, exact, request.options(), context);
+  if (request.n > few_tokens) {
+    deliver(analysis, false);
+    if (exact->rows.empty()) {
+      report("exact attention of some rows", 0.0);
+      exact = std::make_shared<const ExactPart>(convbasis::sampled_exact_part(analysis.head(), exact->normalisers, context));
+    }
+    convbasis::assess_head(analysis, exact, context);
+    if (exact->complete() || (request.n > most_tokens_of_all_rows && !request.all_rows)) {
+      deliver(std::move(analysis), true);
+      return;
+    }
+    deliver(analysis, false);
   }
-  auto head = job.source->load(request.layer, request.head, request.n);
-  return std::make_shared<convbasis::HeadAnalysis<float>>(convbasis::analyze_head(std::move(head), request.options(), context));
+  if (!exact->complete()) exact = std::make_shared<const ExactPart>(convbasis::exact_part(analysis.head(), context));
+  convbasis::assess_head(analysis, exact, context);
+  deliver(std::move(analysis), true);
+}
+
+void AnalysisRunner::publish(AnalysisResult result, const std::stop_token& stop) {
+  {
+    const std::lock_guard lock(mutex_);
+    // Under the lock: nobody can ask for something newer between the question and the answer.
+    if (stop.stop_requested()) throw convbasis::Cancelled();
+    analysed_ = std::move(result);
+  }
+  wake_();
 }
 
 }  // namespace convscope

@@ -31,13 +31,15 @@ struct OpenResult {
   Failure failure;
 };
 
-/// A finished analysis and what it belongs to.
+/// An analysis and what it belongs to. For many tokens it comes in parts, each of which takes the place of the one before: first
+/// what maps are drawn from, then errors over some rows, then, unless that would take too long, over all rows.
 struct AnalysisResult {
   AnalysisRequest request;
   std::shared_ptr<const Source> source;
   std::shared_ptr<const convbasis::HeadAnalysis<float>> analysis;  ///< null when it failed
   std::uint64_t exact_id = 0;                                      ///< changes whenever the exact part does
-  std::uint64_t approximation_id = 0;                              ///< another one for every result
+  std::uint64_t approximation_id = 0;                              ///< another one for every request
+  bool last = false;                                               ///< there is no more to come for this request
   Failure failure;
 };
 
@@ -48,7 +50,8 @@ struct Progress {
 };
 
 /// One worker thread. Of each kind of job only the newest waiting one is kept, and a newer job stops the running analysis, so
-/// dragging a slider never builds a queue. When only k, T, delta, eps or the search changed, exact attention is not repeated.
+/// dragging a slider never builds a queue, and what a stopped analysis had found is never delivered. When only k, T, delta, eps
+/// or the search changed, exact attention is not repeated.
 ///
 /// All methods are for one thread (the window's); `wake` is called from the worker whenever a result can be taken.
 /// Destruction stops the running work and waits for it: some milliseconds.
@@ -81,13 +84,14 @@ class AnalysisRunner {
 
   void work(const std::stop_token& quit);
   OpenResult run(const OpenJob& job) const;
-  std::optional<AnalysisResult> run(const AnalysisJob& job, const std::stop_token& stop);
-  std::shared_ptr<const convbasis::HeadAnalysis<float>> compute(const AnalysisJob& job, const std::stop_token& stop);
+  void run(const AnalysisJob& job, const std::stop_token& stop);
+  void compute(const AnalysisJob& job, const std::stop_token& stop);
+  void publish(AnalysisResult result, const std::stop_token& stop);
   void report(std::string_view stage, double fraction);
 
   std::function<void()> wake_;
 
-  // Touched by the worker only: the last success, whose exact part can be used again.
+  // Touched by the worker only: the last one delivered, whose exact part can be used again.
   std::optional<AnalysisResult> last_;
   std::uint64_t next_id_ = 1;
 

@@ -1,13 +1,18 @@
 #include "state/map_tiles.h"
 
+#include "core/priority.h"
+
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <functional>
+#include <span>
 #include <utility>
 
 namespace convscope {
 namespace {
 
+using convbasis::Index;
 using convbasis::MapKind;
 using convbasis::MapTile;
 
@@ -57,6 +62,14 @@ void MapTiles::want(std::vector<TileKey> keys) {
   wishes_changed_.notify_one();
 }
 
+void MapTiles::want_row(std::optional<Index> row) {
+  const std::lock_guard lock(mutex_);
+  if (row == wanted_row_) return;
+  wanted_row_ = row;
+  if (!running_) stop_running_.request_stop();  // it is a row that is being computed
+  wishes_changed_.notify_one();
+}
+
 MapTiles::TilePointer MapTiles::find(const TileKey& key) {
   const std::lock_guard lock(mutex_);
   return lookup(cache_key(key, exact_id_, approximation_id_));
@@ -87,24 +100,42 @@ MapTiles::CacheKey MapTiles::cache_key(const TileKey& tile, std::uint64_t exact_
 }
 
 void MapTiles::work(const std::stop_token& quit) {
+  convbasis::lower_own_priority();
   while (true) {
-    Job job;
+    std::optional<Job> job;
+    std::optional<RowJob> row;
     std::stop_token stop;
     {
       std::unique_lock lock(mutex_);
-      wishes_changed_.wait(lock, quit, [this] { return next_job().has_value(); });
+      wishes_changed_.wait(lock, quit, [this] { return next_job() || next_row(); });
       if (quit.stop_requested()) return;
-      job = *next_job();
-      running_ = cache_key(job.key, job.exact_id, job.approximation_id);
+      job = next_job();
+      row = next_row();
+      if (job) running_ = cache_key(job->key, job->exact_id, job->approximation_id);
       stop_running_ = std::stop_source();
       stop = stop_running_.get_token();
     }
-    run(job, stop);
+    if (job) {
+      run(*job, stop);
+    } else {
+      run(*row, stop);
+    }
     {
       const std::lock_guard lock(mutex_);
       running_.reset();
+      if (!job && !stop.stop_requested()) wanted_row_.reset();
     }
     if (wake_) wake_();
+  }
+}
+
+void MapTiles::run(const RowJob& job, const std::stop_token& stop) {
+  convbasis::RunContext context;
+  context.stop = stop;
+  try {
+    job.analysis->exact->normalisers->require(job.analysis->head(), std::span(&job.row, 1), context);
+  } catch (const convbasis::Cancelled&) {
+    return;
   }
 }
 
@@ -157,6 +188,12 @@ std::optional<MapTiles::Job> MapTiles::next_job() const {
   return std::nullopt;
 }
 
+std::optional<MapTiles::RowJob> MapTiles::next_row() const {
+  if (!analysis_ || !wanted_row_ || *wanted_row_ >= analysis_->n) return std::nullopt;
+  if (!std::isnan((*analysis_->exact->normalisers)[*wanted_row_])) return std::nullopt;
+  return RowJob{*wanted_row_, analysis_};
+}
+
 MapTiles::TilePointer MapTiles::lookup(const CacheKey& key) {
   const auto place = cache_.find(key);
   if (place == cache_.end()) return nullptr;
@@ -178,7 +215,10 @@ void MapTiles::keep(const CacheKey& key, TilePointer tile) {
 }
 
 void MapTiles::stop_unwanted() {
-  if (!running_) return;
+  if (!running_) {
+    stop_running_.request_stop();  // a row gives way to tiles
+    return;
+  }
   const auto is_running = [this](const TileKey& key) { return cache_key(key, exact_id_, approximation_id_) == *running_; };
   if (std::none_of(wanted_.begin(), wanted_.end(), is_running)) stop_running_.request_stop();
 }

@@ -41,6 +41,8 @@ class MapTiles {
 
   /// What to compute, the most important first. Wishes that are already there cost nothing.
   void want(std::vector<convbasis::MapTileKey> keys);
+  /// Which row's normaliser is to be known once all tiles are there (see convbasis::RowNormalisers); none usually.
+  void want_row(std::optional<convbasis::Index> row);
 
   /// The tile of the present analysis, or null.
   TilePointer find(const convbasis::MapTileKey& key);
@@ -71,13 +73,20 @@ class MapTiles {
     std::uint64_t exact_id = 0, approximation_id = 0;
   };
 
+  struct RowJob {
+    convbasis::Index row = 0;
+    std::shared_ptr<const Analysis> analysis;
+  };
+
   static CacheKey cache_key(const TileKey& tile, std::uint64_t exact_id, std::uint64_t approximation_id);
   void work(const std::stop_token& quit);
   void run(const Job& job, const std::stop_token& stop);
+  void run(const RowJob& job, const std::stop_token& stop);
   TilePointer obtain(const Job& job, const TileKey& key, const std::stop_token& stop);
 
   // These need the mutex held.
   std::optional<Job> next_job() const;
+  std::optional<RowJob> next_row() const;
   TilePointer lookup(const CacheKey& key);
   void keep(const CacheKey& key, TilePointer tile);
   void stop_unwanted();
@@ -90,6 +99,7 @@ class MapTiles {
   std::shared_ptr<const Analysis> analysis_;
   std::uint64_t exact_id_ = 0, approximation_id_ = 0;
   std::vector<TileKey> wanted_;
+  std::optional<convbasis::Index> wanted_row_;
   std::map<CacheKey, Entry> cache_;
   std::uint64_t uses_ = 0;
   std::set<CacheKey> failed_;

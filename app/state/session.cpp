@@ -10,9 +10,6 @@ namespace convscope {
 
 namespace {
 
-/// Exact attention costs n^2: a first look at a long text should not take minutes. The n slider reaches all of it.
-constexpr Index largest_first_n = 2048;
-
 /// Equal when two requests differ in nothing but the head.
 bool same_settings(AnalysisRequest a, const AnalysisRequest& b) {
   a.layer = b.layer;
@@ -77,7 +74,7 @@ void Session::poll() {
   if (auto analysed = runner_.take_analysis()) take(std::move(*analysed));
   if (!source_ || opening_ || asked_ == wanted_) return;
   asked_ = wanted_;
-  if (result_.analysis && result_.request == wanted_) {
+  if (result_.last && result_.request == wanted_) {
     runner_.cancel();  // turned back to what is on screen already
   } else {
     runner_.analyze(source_, wanted_);
@@ -111,7 +108,7 @@ void Session::take(OpenResult opened) {
     request.head = 0;
   }
   const Index size = source_->layer(request.layer).size;
-  request.n = std::min(size, largest_first_n);
+  request.n = size;
   wanted_ = clamped(request, size);
 }
 
@@ -120,7 +117,8 @@ void Session::take(AnalysisResult analysed) {
     if (analysed.request == wanted_) fail(std::move(analysed.failure));
     return;
   }
-  if (analysed.request.source == wanted_.source && same_settings(analysed.request, wanted_)) {
+  const bool assessed = analysed.analysis->assessed();
+  if (assessed && analysed.request.source == wanted_.source && same_settings(analysed.request, wanted_)) {
     head_errors_[{analysed.request.layer, analysed.request.head}] = analysed.analysis->error.relative_error;
   }
   result_ = std::move(analysed);

@@ -40,15 +40,15 @@ Source::Source(std::uint64_t id, const SourceRecipe& recipe) : id_(id) {
     tokens_ = activations.tokens();
   } else {
     const auto& options = std::get<PlantedOptions>(recipe);
-    data_ = convbasis::make_planted<float>(options);
+    data_ = std::make_shared<const Planted<float>>(convbasis::make_planted<float>(options));
     name_ = fmt::format("planted, {} segments", options.k);
     layers_.push_back(planted_layer(options));
   }
 }
 
 std::span<const Index> Source::planted_starts() const {
-  const auto* planted = std::get_if<Planted<float>>(&data_);
-  return planted ? std::span<const Index>(planted->starts) : std::span<const Index>();
+  const auto* planted = std::get_if<std::shared_ptr<const Planted<float>>>(&data_);
+  return planted ? std::span<const Index>((*planted)->starts) : std::span<const Index>();
 }
 
 const LayerInfo& Source::layer(Index layer) const {
@@ -57,12 +57,23 @@ const LayerInfo& Source::layer(Index layer) const {
   return layers_.front();
 }
 
+std::shared_ptr<const HeadTensors<float>> Source::share(Index layer, Index head, Index n) const {
+  const auto* planted = std::get_if<std::shared_ptr<const Planted<float>>>(&data_);
+  if (!planted) return std::make_shared<const HeadTensors<float>>(load(layer, head, n));
+  require_planted(layer, head, n);
+  return {*planted, &(*planted)->head};
+}
+
 HeadTensors<float> Source::load(Index layer, Index head, Index n) const {
   if (const auto* activations = std::get_if<Activations>(&data_)) return activations->load<float>(layer, head, n);
+  require_planted(layer, head, n);
+  return prefix(std::get<std::shared_ptr<const Planted<float>>>(data_)->head, n);
+}
+
+void Source::require_planted(Index layer, Index head, Index n) const {
   const LayerInfo& info = this->layer(layer);
   if (head != 0) throw InvalidArgument(fmt::format("head {} does not exist: a planted input has head 0 only", head));
   if (n < 1 || n > info.size) throw InvalidArgument(fmt::format("n = {} is not in [1, {}]", n, info.size));
-  return prefix(std::get<Planted<float>>(data_).head, n);
 }
 
 }  // namespace convscope

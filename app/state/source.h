@@ -35,12 +35,16 @@ class Source {
   std::span<const Index> planted_starts() const;                               ///< empty unless planted
   /// Throws InvalidArgument, listing what exists, when there is no such layer.
   const convbasis::LayerInfo& layer(Index layer) const;
+  /// A head with n tokens or more: a planted one is shared as a whole. Throws as load() does.
+  std::shared_ptr<const convbasis::HeadTensors<float>> share(Index layer, Index head, Index n) const;
   /// The first n tokens of a head. Throws InvalidArgument, FileError (NaN or Inf in the data, file gone).
   convbasis::HeadTensors<float> load(Index layer, Index head, Index n) const;
 
  private:
+  void require_planted(Index layer, Index head, Index n) const;
+
   std::uint64_t id_;
-  std::variant<std::monostate, convbasis::Activations, convbasis::Planted<float>> data_;
+  std::variant<std::monostate, convbasis::Activations, std::shared_ptr<const convbasis::Planted<float>>> data_;
   std::string name_;
   std::string model_;
   std::vector<convbasis::LayerInfo> layers_;

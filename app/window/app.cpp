@@ -52,7 +52,9 @@ App::App(const AppOptions& options)
   make_actions();
   std::string warning = load_look(options.window);
   const HeadChoice choice{options.window.layer, options.window.head};
-  if (options.window.files.empty()) {
+  if (options.window.planted) {
+    session_.plant(*options.window.planted);
+  } else if (options.window.files.empty()) {
     session_.open_example(choice);
   } else {
     session_.open(options.window.files, choice);
@@ -130,7 +132,7 @@ void App::wake() {
 bool App::settled() const { return !session_.busy() && !session_.awaits_poll() && maps_.settled(); }
 
 double App::seconds_to_next_pulse() const {
-  if (session_.busy() || source_.waits_for_dialog()) return 0.05;  // a progress bar moves
+  if (session_.busy() || source_.waits_for_dialog()) return 0.2;  // a progress bar moves
   if (glfwGetTime() - last_event_ < 1.0) return 0.1;               // a tooltip waits for the mouse to rest
   if (ImGui::GetIO().WantTextInput) return 0.25;                   // a text cursor blinks
   const bool unsaved = !settings_file_.empty() && ImGui::GetCurrentContext()->SettingsDirtyTimer > 0.0F;

@@ -34,10 +34,11 @@ int exit_code(Failure::Kind kind) {
 }
 
 int take_snapshot(App& app, const std::filesystem::path& png) {
-  // A frame first: the first ones ask for the work that is to be waited for.
+  // Two frames first: they ask for the work that is to be waited for. Then only those that are needed: drawing takes time from it.
+  app.frame();
+  app.frame();
   do {
-    app.frame();
-    app.step(0.02);
+    app.step(0.1);
     if (app.session().failure())
       return complain("convscope: " + app.session().failure()->text, exit_code(app.session().failure()->kind));
   } while (!app.settled());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/types.h"
+#include "data/planted.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -15,11 +16,12 @@ namespace convscope {
 enum class Theme : std::uint8_t { dark, light };
 
 struct WindowOptions {
-  std::vector<std::filesystem::path> files;  ///< opened together; empty: the built-in example
-  std::optional<convbasis::Index> layer;     ///< unset: the first layer
-  std::optional<convbasis::Index> head;      ///< unset: head 0
-  std::optional<double> ui_scale;            ///< 0.5 to 4; unset: as saved, else 1
-  std::optional<Theme> theme;                ///< unset: as saved, else dark
+  std::vector<std::filesystem::path> files;          ///< opened together; empty: the built-in example
+  std::optional<convbasis::PlantedOptions> planted;  ///< in place of files
+  std::optional<convbasis::Index> layer;             ///< unset: the first layer
+  std::optional<convbasis::Index> head;              ///< unset: head 0
+  std::optional<double> ui_scale;                    ///< 0.5 to 4; unset: as saved, else 1
+  std::optional<Theme> theme;                        ///< unset: as saved, else dark
 };
 
 struct SnapshotOptions : WindowOptions {

@@ -21,6 +21,7 @@ template <Real T>
 void compare_outputs(const ExactPart<T>& exact, MatrixView<T> output, ErrorReport& report) {
   double difference_squares = 0.0;
   double exact_squares = 0.0;
+  report.max_abs_error = 0.0;
   report.row_error_index = exact.rows;
   report.row_error.reserve(exact.rows.size());
   for (Index x = 0; x < std::ssize(exact.rows); ++x) {
@@ -112,6 +113,7 @@ ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const Co
       },
       "total variation");
   double sum = 0.0;
+  report.max_score_error = 0.0;
   for (const RowDifference& row : differences) {
     report.row_total_variation.push_back(row.total_variation);
     report.max_score_error = max_or_nan(report.max_score_error, row.largest_score_error);

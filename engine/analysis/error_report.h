@@ -7,6 +7,7 @@
 #include "basis/conv_weights.h"
 #include "core/run_context.h"
 
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -14,10 +15,11 @@ namespace convbasis {
 
 /// Difference between an approximate and an exact result, over the rows whose exact result is known.
 struct ErrorReport {
-  double relative_error = 0.0;              ///< ||Y~ - Y||_F / ||Y||_F; 0 when both are zero
-  double max_abs_error = 0.0;               ///< max |Y~ - Y|
-  double mean_total_variation = 0.0;        ///< mean over rows of 1/2 sum_j |P~_ij - P_ij|, in [0, 1]
-  double max_score_error = 0.0;             ///< max |S~_ij - S_ij| over the same rows: at most 2 eps where the bound is proved
+  static constexpr double unknown = std::numeric_limits<double>::quiet_NaN();  ///< until it is compared
+  double relative_error = unknown;                                             ///< ||Y~ - Y||_F / ||Y||_F; 0 when both are zero
+  double max_abs_error = unknown;                                              ///< max |Y~ - Y|
+  double mean_total_variation = unknown;    ///< mean over rows of 1/2 sum_j |P~_ij - P_ij|, in [0, 1]
+  double max_score_error = unknown;         ///< max |S~_ij - S_ij| over the same rows: at most 2 eps where the bound is proved
   Index total_variation_rows = 0;           ///< rows that mean was taken over (all for n <= 4096, else evenly spaced ones)
   std::vector<Index> row_error_index;       ///< the rows whose exact result is known, ascending; all n of them usually
   std::vector<double> row_error;            ///< ||Y~_i - Y_i||_2 / root mean square row norm of Y, of these rows

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace convbasis {
 
@@ -46,13 +47,13 @@ ExactPart<T> exact_part(const HeadView<T>& head, const RunContext& context) {
 }
 
 template <Real T>
-ExactPart<T> sampled_exact_part(const HeadView<T>& head, const RunContext& context) {
+ExactPart<T> sampled_exact_part(const HeadView<T>& head, std::shared_ptr<RowNormalisers> normalisers, const RunContext& context) {
   const Index row_cost = head.size() * (head.width() + head.value_width());
   const Index count = std::clamp<Index>((Index{1} << 35) / row_cost, 64, 1024);
   ExactPart<T> exact;
   exact.rows = choose_rows(head.size(), count, {});
   exact.output.resize(std::ssize(exact.rows), head.value_width());
-  exact.normalisers = std::make_shared<RowNormalisers>(head.size());
+  exact.normalisers = std::move(normalisers);
   std::vector<double> lse(exact.rows.size());
   Stopwatch watch;
   exact_rows<T>(head, exact.rows, mutable_view(exact.output), lse, context);
@@ -65,7 +66,7 @@ template void RowNormalisers::require(const HeadView<float>&, std::span<const In
 template void RowNormalisers::require(const HeadView<double>&, std::span<const Index>, const RunContext&);
 template ExactPart<float> exact_part(const HeadView<float>&, const RunContext&);
 template ExactPart<double> exact_part(const HeadView<double>&, const RunContext&);
-template ExactPart<float> sampled_exact_part(const HeadView<float>&, const RunContext&);
-template ExactPart<double> sampled_exact_part(const HeadView<double>&, const RunContext&);
+template ExactPart<float> sampled_exact_part(const HeadView<float>&, std::shared_ptr<RowNormalisers>, const RunContext&);
+template ExactPart<double> sampled_exact_part(const HeadView<double>&, std::shared_ptr<RowNormalisers>, const RunContext&);
 
 }  // namespace convbasis

@@ -32,6 +32,7 @@ class RowNormalisers {
   std::vector<std::atomic<double>> values_;
 };
 
+/// Shared by analyses of the same tokens; immutable but for normalisers, which only ever become known.
 template <Real T>
 struct ExactPart {
   std::vector<Index> rows;                      ///< whose output is here, ascending
@@ -46,9 +47,16 @@ struct ExactPart {
 template <Real T>
 ExactPart<T> exact_part(const HeadView<T>& head, const RunContext& context = {});
 
-/// Evenly spread rows, the first and the last among them: as many as 2^35 multiply-adds allow, at least 64 and at most 1024; all
-/// rows when there are no more than that. Throws InvalidArgument, Cancelled.
+/// Nothing of n tokens is known yet.
 template <Real T>
-ExactPart<T> sampled_exact_part(const HeadView<T>& head, const RunContext& context = {});
+ExactPart<T> no_exact_part(Index n) {
+  return {.rows = {}, .output = {}, .normalisers = std::make_shared<RowNormalisers>(n)};
+}
+
+/// Evenly spread rows, the first and the last among them: as many as 2^35 multiply-adds allow, at least 64 and at most 1024; all
+/// rows when there are no more than that. Fills in `normalisers` (of n rows). Throws InvalidArgument, Cancelled.
+template <Real T>
+ExactPart<T> sampled_exact_part(const HeadView<T>& head, std::shared_ptr<RowNormalisers> normalisers,
+                                const RunContext& context = {});
 
 }  // namespace convbasis

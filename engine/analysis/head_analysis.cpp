@@ -28,37 +28,10 @@ std::optional<double> error_bound(const HeadAnalysis<T>& analysis) {
   return 2.0 * std::expm1(2.0 * options.eps) * static_cast<double>(analysis.head().value.cwiseAbs().maxCoeff());
 }
 
-/// Everything after exact attention.
-template <Real T>
-void approximate(HeadAnalysis<T>& analysis, const RunContext& context) {
-  const HeadView<T> head = analysis.head();
-  analysis.seconds.exact = analysis.exact->seconds;
-  Stopwatch watch;
-  analysis.recovery = recover<T>(HeadScores<T>(head), analysis.options, context);
-  analysis.seconds.recover = watch.lap();
-  context.report("apply", 0.0);
-  analysis.weights = std::make_shared<const ConvWeights<T>>(exponentiate(analysis.recovery.basis, context));
-  const ConvAttentionPlan<T> plan(analysis.weights, head.value_width(), {}, context);
-  analysis.output.resize(head.size(), head.value_width());
-  analysis.apply = plan.apply(head.value, mutable_view(analysis.output), context);
-  analysis.seconds.apply = watch.lap();
-  analysis.error = compare(head, *analysis.exact, *analysis.weights, view(analysis.output), context);
-  analysis.bound = error_bound(analysis);
-}
-
 }  // namespace
 
 template <Real T>
-HeadAnalysis<T> analyze_head(HeadTensors<T> tensors, const RecoverOptions& options, const RunContext& context) {
-  require_valid(tensors.view());
-  require_valid(options, tensors.query.rows());
-  auto shared = std::make_shared<const HeadTensors<T>>(std::move(tensors));
-  auto exact = std::make_shared<const ExactPart<T>>(exact_part(shared->view(), context));
-  return analyze_head(std::move(shared), std::move(exact), options, context);
-}
-
-template <Real T>
-HeadAnalysis<T> analyze_head(std::shared_ptr<const HeadTensors<T>> tensors, std::shared_ptr<const ExactPart<T>> exact,
+HeadAnalysis<T> recover_head(std::shared_ptr<const HeadTensors<T>> tensors, std::shared_ptr<const ExactPart<T>> exact,
                              const RecoverOptions& options, const RunContext& context) {
   require_valid(tensors->view());
   const Index n = exact->normalisers->size();
@@ -71,21 +44,58 @@ HeadAnalysis<T> analyze_head(std::shared_ptr<const HeadTensors<T>> tensors, std:
   analysis.tensors = std::move(tensors);
   analysis.n = n;
   analysis.exact = std::move(exact);
-  approximate(analysis, context);
+  Stopwatch watch;
+  analysis.recovery = recover<T>(HeadScores<T>(analysis.head()), options, context);
+  analysis.seconds.recover = watch.lap();
+  context.report("apply", 0.0);
+  analysis.weights = std::make_shared<const ConvWeights<T>>(exponentiate(analysis.recovery.basis, context));
+  analysis.seconds.apply = watch.lap();
+  return analysis;
+}
+
+template <Real T>
+void assess_head(HeadAnalysis<T>& analysis, std::shared_ptr<const ExactPart<T>> exact, const RunContext& context) {
+  const HeadView<T> head = analysis.head();
+  if (analysis.output.rows() == 0) {
+    Stopwatch watch;
+    const ConvAttentionPlan<T> plan(analysis.weights, head.value_width(), {}, context);
+    Matrix<T> output(head.size(), head.value_width());
+    analysis.apply = plan.apply(head.value, mutable_view(output), context);
+    analysis.output = std::move(output);
+    analysis.seconds.apply += watch.lap();
+  }
+  analysis.exact = std::move(exact);
+  analysis.seconds.exact = analysis.exact->seconds;
+  analysis.error = compare(head, *analysis.exact, *analysis.weights, view(analysis.output), context);
+  analysis.bound = error_bound(analysis);
+}
+
+template <Real T>
+HeadAnalysis<T> analyze_head(HeadTensors<T> tensors, const RecoverOptions& options, const RunContext& context) {
+  require_valid(tensors.view());
+  require_valid(options, tensors.query.rows());
+  auto shared = std::make_shared<const HeadTensors<T>>(std::move(tensors));
+  const auto exact = std::make_shared<const ExactPart<T>>(exact_part(shared->view(), context));
+  HeadAnalysis<T> analysis = recover_head(std::move(shared), exact, options, context);
+  assess_head(analysis, exact, context);
   return analysis;
 }
 
 template <Real T>
 HeadAnalysis<T> reanalyze_head(const HeadAnalysis<T>& earlier, const RecoverOptions& options, const RunContext& context) {
-  return analyze_head(earlier.tensors, earlier.exact, options, context);
+  HeadAnalysis<T> analysis = recover_head(earlier.tensors, earlier.exact, options, context);
+  assess_head(analysis, earlier.exact, context);
+  return analysis;
 }
 
 template HeadAnalysis<float> analyze_head(HeadTensors<float>, const RecoverOptions&, const RunContext&);
 template HeadAnalysis<double> analyze_head(HeadTensors<double>, const RecoverOptions&, const RunContext&);
-template HeadAnalysis<float> analyze_head(std::shared_ptr<const HeadTensors<float>>, std::shared_ptr<const ExactPart<float>>,
+template HeadAnalysis<float> recover_head(std::shared_ptr<const HeadTensors<float>>, std::shared_ptr<const ExactPart<float>>,
                                           const RecoverOptions&, const RunContext&);
-template HeadAnalysis<double> analyze_head(std::shared_ptr<const HeadTensors<double>>, std::shared_ptr<const ExactPart<double>>,
+template void assess_head(HeadAnalysis<float>&, std::shared_ptr<const ExactPart<float>>, const RunContext&);
+template HeadAnalysis<double> recover_head(std::shared_ptr<const HeadTensors<double>>, std::shared_ptr<const ExactPart<double>>,
                                            const RecoverOptions&, const RunContext&);
+template void assess_head(HeadAnalysis<double>&, std::shared_ptr<const ExactPart<double>>, const RunContext&);
 template HeadAnalysis<float> reanalyze_head(const HeadAnalysis<float>&, const RecoverOptions&, const RunContext&);
 template HeadAnalysis<double> reanalyze_head(const HeadAnalysis<double>&, const RecoverOptions&, const RunContext&);
 

@@ -28,7 +28,7 @@ struct HeadAnalysis {
   std::shared_ptr<const HeadTensors<T>> tensors;  ///< may hold more tokens than were analysed
   Index n = 0;                                    ///< how many were: the first n
   std::shared_ptr<const ExactPart<T>> exact;      ///< shared by all analyses of the same tokens
-  Matrix<T> output;                               ///< Y~
+  Matrix<T> output;                               ///< Y~; empty until it is assessed
   Recovery<T> recovery;
   std::shared_ptr<const ConvWeights<T>> weights;
   ApplyReport apply;
@@ -38,6 +38,7 @@ struct HeadAnalysis {
   std::optional<double> bound;
   AnalysisSeconds seconds;
 
+  bool assessed() const { return output.rows() == n && !error.row_error.empty(); }
   HeadView<T> head() const { return tensors->view(n); }  ///< the tokens that were analysed
 };
 
@@ -45,11 +46,16 @@ struct HeadAnalysis {
 template <Real T>
 HeadAnalysis<T> analyze_head(HeadTensors<T> head, const RecoverOptions& options, const RunContext& context = {});
 
-/// As above, of the first n tokens of tensors that are shared, with an exact part of them, complete or not. Throws
-/// InvalidArgument unless it is that of n tokens.
+/// The first half of it, of as many tokens as `exact` is of: recovery and weights, which is what maps are drawn from. Output,
+/// apply and error stay empty. Throws InvalidArgument (bad options, more tokens than there are), Cancelled.
 template <Real T>
-HeadAnalysis<T> analyze_head(std::shared_ptr<const HeadTensors<T>> head, std::shared_ptr<const ExactPart<T>> exact,
+HeadAnalysis<T> recover_head(std::shared_ptr<const HeadTensors<T>> head, std::shared_ptr<const ExactPart<T>> exact,
                              const RecoverOptions& options, const RunContext& context = {});
+
+/// The second half: the output, unless it is there already, and the error over the rows that `exact`, which becomes the analysis'
+/// own, knows. Throws Cancelled; the analysis is then as it was, or complete but for the error.
+template <Real T>
+void assess_head(HeadAnalysis<T>& analysis, std::shared_ptr<const ExactPart<T>> exact, const RunContext& context = {});
 
 /// As above, but keeps tokens and exact part of an earlier analysis, so that turning k, T, delta or eps does not pay for exact
 /// attention again.

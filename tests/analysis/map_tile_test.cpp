@@ -205,9 +205,15 @@ TYPED_TEST(MapTileTest, TheResidualLooksAtTheRowsOfTheOthers) {
 TYPED_TEST(MapTileTest, NormalisersAreComputedWhereTheyAreMissing) {
   using T = TypeParam;
   const HeadAnalysis<T> whole = example<T>(1500);
-  auto sampled = std::make_shared<ExactPart<T>>(sampled_exact_part(whole.head()));
+  auto sampled = std::make_shared<ExactPart<T>>(sampled_exact_part(whole.head(), std::make_shared<RowNormalisers>(whole.n)));
   ASSERT_FALSE(sampled->complete());
-  const HeadAnalysis<T> analysis = analyze_head<T>(whole.tensors, sampled, whole.options);
+  HeadAnalysis<T> analysis = recover_head<T>(whole.tensors, sampled, whole.options);
+  EXPECT_FALSE(analysis.assessed());
+  assess_head<T>(analysis, sampled, {});
+  EXPECT_TRUE(analysis.assessed());
+  EXPECT_EQ(analysis.output, whole.output);
+  // Some rows stand for all.
+  EXPECT_NEAR(analysis.error.relative_error, whole.error.relative_error, 0.2 * whole.error.relative_error);
   // A row that nobody looked at yet.
   Index row = 700;
   while (!std::isnan((*sampled->normalisers)[row])) ++row;
