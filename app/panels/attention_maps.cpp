@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 namespace convscope {
@@ -77,10 +78,13 @@ float text_width(const std::string& text) { return ImGui::CalcTextSize(text.c_st
 
 }  // namespace
 
-AttentionMaps::AttentionMaps(std::function<void()> wake) : wake_(std::move(wake)), tiles_(wake_) {}
+AttentionMaps::AttentionMaps(std::function<void()> wake) : wake_(std::move(wake)), tiles_(wake_), selection_(wake_) {}
 
 void AttentionMaps::draw(const MapsInput& input, MapView& view) {
   follow_input(input, view);
+  selection_.follow(input.analysis, input.approximation_id, view);
+  view.flipped = ImGui::IsKeyDown(ImGuiKey_X) && !ImGui::GetIO().WantTextInput && ImGui::GetIO().KeyMods == ImGuiMod_None;
+  flip(view.flipped);
   hovered_now_ = false;
   for (Panel& panel : panels_) draw_panel(panel, input, view);
 
@@ -95,13 +99,19 @@ void AttentionMaps::draw(const MapsInput& input, MapView& view) {
   tiles_.want_row(row_is_unknown ? std::optional(cell->row) : std::nullopt);
   want_tiles();
   const bool next_frame_differs = size_ > 0 && prepare_next_frame(view);
-  settled_ = std::ranges::all_of(panels_, &Panel::complete) && !next_frame_differs && !tiles_.busy();
+  settled_ = std::ranges::all_of(panels_, &Panel::complete) && !next_frame_differs && !tiles_.busy() && selection_.settled();
   if (next_frame_differs && wake_) wake_();
+}
+
+/// Exact and approximation change places; the windows stay where they are.
+void AttentionMaps::flip(bool flipped) {
+  panels_[0].kind = flipped ? MapKind::approximation : MapKind::exact;
+  panels_[1].kind = flipped ? MapKind::exact : MapKind::approximation;
 }
 
 bool AttentionMaps::prepare_next_frame(MapView& view) {
   bool differs = !(view.window == window_);
-  const Panel& exact = panels_[0];
+  const Panel& exact = panels_[view.flipped ? 1 : 0];
   const Panel& residual = panels_[2];
   if (exact.complete && !exact.tiles.empty()) differs |= ranges_.follow_exact(exact.tiles, view);
   if (residual.complete && !residual.tiles.empty()) differs |= ranges_.follow_residual(residual.tiles, view);
@@ -127,6 +137,7 @@ void AttentionMaps::follow_input(const MapsInput& input, MapView& view) {
     view.fit();
     view.hovered.reset();
     view.pinned.reset();
+    view.selection.reset();
   }
   tiles_.set_analysis(input.analysis, input.exact_id, input.approximation_id);
   for (int level = 0; level < max_levels; ++level) {
@@ -147,7 +158,7 @@ void AttentionMaps::draw_panel(Panel& panel, const MapsInput& input, MapView& vi
   panel.complete = true;
   panel.room = 0.0F;
   constexpr ImGuiWindowFlags flags = ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse;
-  const bool seen = ImGui::Begin(text_of(panel.kind).window, nullptr, flags);
+  const bool seen = ImGui::Begin(text_of(panel.place).window, nullptr, flags);
   const auto lay_out = [this, corner = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail()](float largest_side) {
     return lay_out_map(corner, room, axis_label_width(size_), ImGui::GetFontSize(), largest_side);
   };
@@ -168,6 +179,7 @@ void AttentionMaps::draw_map(Panel& panel, const MapsInput& input, MapView& view
   draw_picture(panel, view, frame);
   draw_axes(frame, layout, size_);
   draw_overlay(panel, input, view, frame);
+  if (panel.kind == MapKind::approximation) starts_.steer(input.analysis->recovery.basis, frame, view);
   steer(view, frame);
   draw_menu(input, view);
 }
@@ -293,12 +305,14 @@ void AttentionMaps::draw_overlay(const Panel& panel, const MapsInput& input, con
       return std::numeric_limits<float>::quiet_NaN();
     });
   }
+  MapSelection::draw(view, frame, line_colours(panel.kind).core);
   if (view.pinned) draw_outline(frame, *view.pinned, line_colours(panel.kind));
   if (shown) draw_crosshair(frame, *shown, line_colours(panel.kind));
   std::vector<std::string> badges;
   if (panel.level > 0) badges.push_back(level_name(panel.level, view.pooling));
   if (const Index step = row_step(panel.level); step > 1) badges.push_back(fmt::format("sampled 1/{}", step));
   if (input.stale || !panel.complete) badges.emplace_back("computing \u2026");
+  std::ranges::move(selection_.lines(view, panel.kind), std::back_inserter(badges));
   draw_badges(frame, badges);
 }
 
@@ -307,15 +321,16 @@ void AttentionMaps::steer(MapView& view, const MapFrame& frame) {
   ImGui::InvisibleButton("map", {frame.side, frame.side});
   const ImGuiIO& io = ImGui::GetIO();
   const double cells_per_point = frame.window.extent / static_cast<double>(frame.side);
-  if (ImGui::IsItemActive() && (io.MouseDelta.x != 0.0F || io.MouseDelta.y != 0.0F)) {
-    view.window = panned(view.window, -io.MouseDelta.y * cells_per_point, -io.MouseDelta.x * cells_per_point, size_);
-  }
   const double row = frame.row_at(io.MousePos.y);
   const double column = frame.column_at(io.MousePos.x);
   const CellIndex cell{static_cast<Index>(std::floor(row)), static_cast<Index>(std::floor(column))};
+  const bool selecting = selection_.steer(view, cell, size_);
+  if (!selecting && ImGui::IsItemActive() && (io.MouseDelta.x != 0.0F || io.MouseDelta.y != 0.0F)) {
+    view.window = panned(view.window, -io.MouseDelta.y * cells_per_point, -io.MouseDelta.x * cells_per_point, size_);
+  }
   const bool on_matrix = cell.row >= 0 && cell.column >= 0 && cell.row < size_ && cell.column < size_;
   const bool moved = io.MouseDragMaxDistanceSqr[ImGuiMouseButton_Left] > io.MouseDragThreshold * io.MouseDragThreshold;
-  if (ImGui::IsItemDeactivated() && !moved && on_matrix) {
+  if (ImGui::IsItemDeactivated() && !moved && !selecting && on_matrix) {
     view.pinned = view.pinned == cell ? std::nullopt : std::optional(cell);
   }
   if (!ImGui::IsItemHovered() || !on_matrix) return;
@@ -344,13 +359,19 @@ void AttentionMaps::draw_menu(const MapsInput& input, MapView& view) {
     }
     ui::tooltip("exact, approximate and their difference");
     if (ImGui::MenuItem("Copy row", nullptr, false, row < size_)) {
-      ImGui::SetClipboardText(row_as_text(analysis, row, view.quantity).c_str());
+      selection_.copy(input.analysis, {row, 0, 1, size_}, view.quantity);
     }
     if (ImGui::MenuItem("Copy column", nullptr, false, column < size_)) {
-      ImGui::SetClipboardText(column_as_text(analysis, column, view.quantity).c_str());
+      selection_.copy(input.analysis, {column, column, size_, 1}, view.quantity);
     }
+    if (ImGui::MenuItem("Copy selection", nullptr, false, view.selection.has_value())) {
+      selection_.copy(input.analysis, *view.selection, view.quantity);
+    }
+    ui::tooltip("Drag with Shift held to select cells");
+    if (ImGui::MenuItem("Clear selection", nullptr, false, view.selection.has_value())) view.selection.reset();
     ImGui::Separator();
     const bool pinned = view.pinned == menu_cell_;
+    starts_.draw_menu(input.analysis->recovery.basis, column, view);
     if (ImGui::MenuItem(pinned ? "Unpin" : "Pin")) view.pinned = pinned ? std::nullopt : menu_cell_;
   }
   if (ImGui::MenuItem("Fit")) view.fit();

@@ -7,6 +7,8 @@
 #include "panels/map_layout.h"
 #include "panels/map_ranges.h"
 #include "panels/map_readout.h"
+#include "panels/map_selection.h"
+#include "panels/map_starts.h"
 #include "state/map_tiles.h"
 #include "state/map_view.h"
 
@@ -46,8 +48,9 @@ class AttentionMaps {
  private:
   /// One of the three, with what was found out about it in this frame.
   struct Panel {
-    explicit Panel(convbasis::MapKind what) : kind(what) {}
-    convbasis::MapKind kind;
+    explicit Panel(convbasis::MapKind what) : place(what), kind(what) {}
+    convbasis::MapKind place;  ///< whose window it is
+    convbasis::MapKind kind;   ///< what it shows: the same unless the maps are flipped
     gl::Canvas canvas;
     /// Everything that the canvas was last drawn from: while it stays, so does the picture.
     struct Drawn {
@@ -74,6 +77,7 @@ class AttentionMaps {
   void add_stand_ins(const convbasis::MapTileKey& key, std::vector<gl::TileOnMap>& tiles);
   void draw_overlay(const Panel& panel, const MapsInput& input, const MapView& view, const MapFrame& frame) const;
   void steer(MapView& view, const MapFrame& frame);
+  void flip(bool flipped);
   void draw_menu(const MapsInput& input, MapView& view);
   std::string statistics_line(const Panel& panel, const MapsInput& input, const MapView& view);
   void want_tiles();
@@ -86,6 +90,8 @@ class AttentionMaps {
   std::array<Panel, 3> panels_{Panel(convbasis::MapKind::exact), Panel(convbasis::MapKind::approximation),
                                Panel(convbasis::MapKind::residual)};
   MapRanges ranges_;
+  MapSelection selection_;
+  MapStarts starts_;
   std::string gl_problem_;  ///< why nothing can be drawn; empty normally
   bool settled_ = false;
 

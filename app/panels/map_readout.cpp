@@ -1,5 +1,6 @@
 #include "panels/map_readout.h"
 
+#include "core/errors.h"
 #include "view/ticks.h"
 
 #include <fmt/format.h>
@@ -21,13 +22,6 @@ constexpr const char* separator = " \u00b7 ";
 std::string head_line(MapQuantity quantity) {
   return fmt::format("query\tkey\texact {0}\tapproximate {0}\tdifference\n",
                      quantity == MapQuantity::score ? "score" : "probability");
-}
-
-/// All digits that a float has: a copied number is for computing with.
-void append_cell(std::string& text, const HeadAnalysis<float>& analysis, Index row, Index column, MapQuantity quantity) {
-  const CellValues values = values_of(convbasis::map_cell(analysis, row, column), quantity);
-  fmt::format_to(std::back_inserter(text), "{}\t{}\t{:.9g}\t{:.9g}\t{:.9g}\n", row, column, values.exact, values.approximate,
-                 values.difference());
 }
 
 }  // namespace
@@ -72,15 +66,28 @@ CellValues values_of(const convbasis::MapCell& cell, MapQuantity quantity) {
   return {cell.exact_probability, cell.approximate_probability};
 }
 
-std::string row_as_text(const HeadAnalysis<float>& analysis, Index row, MapQuantity quantity) {
+std::string region_as_text(const HeadAnalysis<float>& analysis, const convbasis::MapRegion& wanted, MapQuantity quantity,
+                           const convbasis::RunContext& context) {
+  const convbasis::MapRegion region = clamped(wanted, analysis.n);
+  constexpr Index most_cells = Index{1} << 22;
+  if (region.rows * region.columns > most_cells) {
+    throw convbasis::InvalidArgument(
+        fmt::format("{} x {} cells are too many for the clipboard, which takes {}", region.rows, region.columns, most_cells));
+  }
   std::string text = head_line(quantity);
-  for (Index column = 0; column <= row; ++column) append_cell(text, analysis, row, column, quantity);
-  return text;
-}
-
-std::string column_as_text(const HeadAnalysis<float>& analysis, Index column, MapQuantity quantity) {
-  std::string text = head_line(quantity);
-  for (Index row = column; row < analysis.n; ++row) append_cell(text, analysis, row, column, quantity);
+  const auto append = [&text](Index row, Index column, std::span<const float> exact, std::span<const float> approximate) {
+    for (std::size_t x = 0; x < exact.size(); ++x) {
+      // All digits that a float has: a copied number is for computing with.
+      fmt::format_to(std::back_inserter(text), "{}\t{}\t{:.9g}\t{:.9g}\t{:.9g}\n", row, column + static_cast<Index>(x), exact[x],
+                     approximate[x], static_cast<double>(exact[x]) - static_cast<double>(approximate[x]));
+    }
+  };
+  // Wide regions are visited columns by columns; row by row is what a reader expects.
+  const bool narrow = region.columns <= 256;
+  for (Index row = region.row; row < region.row + region.rows; row += narrow ? region.rows : 1) {
+    const convbasis::MapRegion part{row, region.column, narrow ? region.rows : 1, region.columns};
+    convbasis::visit_region<float>(analysis, part, quantity, append, context);
+  }
   return text;
 }
 

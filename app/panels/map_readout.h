@@ -4,6 +4,7 @@
 
 #include "analysis/head_analysis.h"
 #include "analysis/map_tile.h"
+#include "analysis/region.h"
 #include "view/map_geometry.h"
 
 #include <optional>
@@ -35,10 +36,9 @@ struct CellValues {
 };
 CellValues values_of(const convbasis::MapCell& cell, convbasis::MapQuantity quantity);
 
-/// Tab-separated lines "row column exact approximate difference" with a head line: the causal part of a row or a column.
-/// Cost O(n (d + log k)).
-std::string row_as_text(const convbasis::HeadAnalysis<float>& analysis, convbasis::Index row, convbasis::MapQuantity quantity);
-std::string column_as_text(const convbasis::HeadAnalysis<float>& analysis, convbasis::Index column,
-                           convbasis::MapQuantity quantity);
+/// Tab-separated lines "row column exact approximate difference" with a head line: the causal cells of a region, row by row, with
+/// all digits. Throws InvalidArgument, naming the limit, for more than 2^22 cells; Cancelled.
+std::string region_as_text(const convbasis::HeadAnalysis<float>& analysis, const convbasis::MapRegion& region,
+                           convbasis::MapQuantity quantity, const convbasis::RunContext& context = {});
 
 }  // namespace convscope

@@ -25,6 +25,10 @@ AnalysisRequest clamped(AnalysisRequest request, Index tokens) {
   request.T = std::clamp<Index>(request.T, 1, request.n);
   request.delta = clamped_or(request.delta, defaults.delta);
   request.eps = clamped_or(request.eps, defaults.eps);
+  std::erase_if(request.starts, [&](Index start) { return start < 0 || start >= request.n; });
+  std::ranges::sort(request.starts);
+  const auto twice = std::ranges::unique(request.starts);
+  request.starts.erase(twice.begin(), twice.end());
   return request;
 }
 

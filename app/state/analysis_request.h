@@ -6,6 +6,7 @@
 #include "core/types.h"
 
 #include <cstdint>
+#include <vector>
 
 namespace convscope {
 
@@ -22,6 +23,8 @@ struct AnalysisRequest {
   double delta = convbasis::RecoverOptions{}.delta;
   double eps = convbasis::RecoverOptions{}.eps;
   convbasis::Search search = convbasis::RecoverOptions{}.search;
+  /// Segments chosen by hand, ascending; empty: those that Recover finds. Let go of when another parameter of Recover is turned.
+  std::vector<Index> starts = {};
   bool all_rows = false;  ///< exact attention of all rows, however long that takes; else of some where n is large
 
   bool operator==(const AnalysisRequest&) const = default;
@@ -33,7 +36,7 @@ struct AnalysisRequest {
 bool same_exact_part(const AnalysisRequest& a, const AnalysisRequest& b);
 
 /// The nearest valid request for a source of `tokens` tokens: n into [1, tokens], k and T into [1, n], delta and eps to finite
-/// numbers >= 0. A NaN becomes the default: it would not even equal itself.
+/// numbers >= 0, starts ascending and below n. A NaN becomes the default: it would not even equal itself.
 AnalysisRequest clamped(AnalysisRequest request, Index tokens);
 
 }  // namespace convscope

@@ -167,7 +167,7 @@ void AnalysisRunner::compute(const AnalysisJob& job, const std::stop_token& stop
     publish(result, stop);
     last_ = result;
   };
-  auto analysis = convbasis::recover_head(tensors, exact, request.options(), context);
+  auto analysis = convbasis::recover_head(tensors, exact, request.options(), context, request.starts);
   if (request.n > few_tokens) {
     deliver(analysis, false);
     if (exact->rows.empty()) {

@@ -3,11 +3,13 @@
 #pragma once
 
 #include "analysis/map_tile.h"
+#include "analysis/region.h"
 #include "view/colour_map.h"
 #include "view/colour_scale.h"
 #include "view/map_geometry.h"
 
 #include <optional>
+#include <vector>
 
 namespace convscope {
 
@@ -18,8 +20,12 @@ struct MapView {
   bool fit_wanted = true;           ///< the next frame shows the whole map
   std::optional<CellIndex> centre;  ///< the next frame goes there, keeping the zoom
 
-  std::optional<CellIndex> hovered;  ///< the cell under the cursor, in any map or panel
-  std::optional<CellIndex> pinned;   ///< a clicked cell, shown while nothing is hovered
+  std::optional<CellIndex> hovered;               ///< the cell under the cursor, in any map or panel
+  std::optional<CellIndex> pinned;                ///< a clicked cell, shown while nothing is hovered
+  std::optional<convbasis::MapRegion> selection;  ///< a rectangle drawn with Shift held
+  bool flipped = false;                           ///< exact and approximation have changed places, while a key is held
+  /// Segments wished for by dragging a start; empty for those that Recover finds. Taken by whoever runs the analysis.
+  std::optional<std::vector<convbasis::Index>> starts_wish;
   /// The exact values at shown(), for every read-out; empty above the diagonal and without an analysis.
   std::optional<convbasis::MapCell> cell;
 

@@ -46,6 +46,8 @@ void Session::want(const AnalysisRequest& request) {
   try {
     const auto& layer = source_->layer(request.layer);
     AnalysisRequest wish = clamped(request, layer.size);
+    // Whoever turns a parameter of Recover wants to see what it finds; starts chosen by hand belong to one head.
+    if (!(wish.options() == wanted_.options()) || wish.layer != wanted_.layer || wish.head != wanted_.head) wish.starts.clear();
     wish.source = source_->id();
     wish.head = std::clamp<Index>(wish.head, 0, layer.heads - 1);
     if (!same_settings(wish, wanted_)) head_errors_.clear();

@@ -133,8 +133,8 @@ bool App::settled() const { return !session_.busy() && !session_.awaits_poll() &
 
 double App::seconds_to_next_pulse() const {
   if (session_.busy() || source_.waits_for_dialog()) return 0.2;  // a progress bar moves
-  if (glfwGetTime() - last_event_ < 1.0) return 0.1;               // a tooltip waits for the mouse to rest
-  if (ImGui::GetIO().WantTextInput) return 0.25;                   // a text cursor blinks
+  if (glfwGetTime() - last_event_ < 1.0) return 0.1;              // a tooltip waits for the mouse to rest
+  if (ImGui::GetIO().WantTextInput) return 0.25;                  // a text cursor blinks
   const bool unsaved = !settings_file_.empty() && ImGui::GetCurrentContext()->SettingsDirtyTimer > 0.0F;
   if (unsaved) return 0.5;  // frames count down to saving the layout
   return infinitely_long;
@@ -287,6 +287,11 @@ void App::draw_panels() {
   if (result.source) input.tokens = result.source->tokens();
   input.dark = settings_.dark;
   maps_.draw(input, view_);
+  if (auto starts = std::exchange(view_.starts_wish, std::nullopt)) {
+    AnalysisRequest request = session_.wanted();
+    request.starts = std::move(*starts);
+    session_.want(request);
+  }
   panel(basis_window, [&] { basis_.draw(session_, view_); });
   panel(errors_window, [&] { errors_.draw(session_, view_); });
 }

@@ -34,7 +34,8 @@ int exit_code(Failure::Kind kind) {
 }
 
 int take_snapshot(App& app, const std::filesystem::path& png) {
-  // Two frames first: they ask for the work that is to be waited for. Then only those that are needed: drawing takes time from it.
+  // Two frames first: they ask for the work that is to be waited for. Then only those that are needed: drawing takes time from
+  // it.
   app.frame();
   app.frame();
   do {

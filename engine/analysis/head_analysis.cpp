@@ -32,7 +32,7 @@ std::optional<double> error_bound(const HeadAnalysis<T>& analysis) {
 
 template <Real T>
 HeadAnalysis<T> recover_head(std::shared_ptr<const HeadTensors<T>> tensors, std::shared_ptr<const ExactPart<T>> exact,
-                             const RecoverOptions& options, const RunContext& context) {
+                             const RecoverOptions& options, const RunContext& context, std::vector<Index> starts) {
   require_valid(tensors->view());
   const Index n = exact->normalisers->size();
   if (n > tensors->query.rows()) {
@@ -45,7 +45,8 @@ HeadAnalysis<T> recover_head(std::shared_ptr<const HeadTensors<T>> tensors, std:
   analysis.n = n;
   analysis.exact = std::move(exact);
   Stopwatch watch;
-  analysis.recovery = recover<T>(HeadScores<T>(analysis.head()), options, context);
+  const HeadScores<T> scores(analysis.head());
+  analysis.recovery = starts.empty() ? recover<T>(scores, options, context) : recover_at<T>(scores, std::move(starts), context);
   analysis.seconds.recover = watch.lap();
   context.report("apply", 0.0);
   analysis.weights = std::make_shared<const ConvWeights<T>>(exponentiate(analysis.recovery.basis, context));
@@ -91,10 +92,10 @@ HeadAnalysis<T> reanalyze_head(const HeadAnalysis<T>& earlier, const RecoverOpti
 template HeadAnalysis<float> analyze_head(HeadTensors<float>, const RecoverOptions&, const RunContext&);
 template HeadAnalysis<double> analyze_head(HeadTensors<double>, const RecoverOptions&, const RunContext&);
 template HeadAnalysis<float> recover_head(std::shared_ptr<const HeadTensors<float>>, std::shared_ptr<const ExactPart<float>>,
-                                          const RecoverOptions&, const RunContext&);
+                                          const RecoverOptions&, const RunContext&, std::vector<Index>);
 template void assess_head(HeadAnalysis<float>&, std::shared_ptr<const ExactPart<float>>, const RunContext&);
 template HeadAnalysis<double> recover_head(std::shared_ptr<const HeadTensors<double>>, std::shared_ptr<const ExactPart<double>>,
-                                           const RecoverOptions&, const RunContext&);
+                                           const RecoverOptions&, const RunContext&, std::vector<Index>);
 template void assess_head(HeadAnalysis<double>&, std::shared_ptr<const ExactPart<double>>, const RunContext&);
 template HeadAnalysis<float> reanalyze_head(const HeadAnalysis<float>&, const RecoverOptions&, const RunContext&);
 template HeadAnalysis<double> reanalyze_head(const HeadAnalysis<double>&, const RecoverOptions&, const RunContext&);

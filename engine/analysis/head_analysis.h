@@ -47,10 +47,11 @@ template <Real T>
 HeadAnalysis<T> analyze_head(HeadTensors<T> head, const RecoverOptions& options, const RunContext& context = {});
 
 /// The first half of it, of as many tokens as `exact` is of: recovery and weights, which is what maps are drawn from. Output,
-/// apply and error stay empty. Throws InvalidArgument (bad options, more tokens than there are), Cancelled.
+/// apply and error stay empty. `starts`, unless empty, are taken in place of those that Recover would find. Throws
+/// InvalidArgument (bad options or starts, more tokens than there are), Cancelled.
 template <Real T>
 HeadAnalysis<T> recover_head(std::shared_ptr<const HeadTensors<T>> head, std::shared_ptr<const ExactPart<T>> exact,
-                             const RecoverOptions& options, const RunContext& context = {});
+                             const RecoverOptions& options, const RunContext& context = {}, std::vector<Index> starts = {});
 
 /// The second half: the output, unless it is there already, and the error over the rows that `exact`, which becomes the analysis'
 /// own, knows. Throws Cancelled; the analysis is then as it was, or complete but for the error.

@@ -1,6 +1,10 @@
 #include "basis/recover.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <optional>
 #include <sstream>
 #include <utility>
@@ -120,6 +124,19 @@ Recovery<T> recover(const ScoreColumns<T>& scores, const RecoverOptions& options
   return {ConvBasis<T>(n, std::move(starts), std::move(lag_vectors)), search.take_trace(), search.monotone()};
 }
 
+template <Real T>
+Recovery<T> recover_at(const ScoreColumns<T>& scores, std::vector<Index> starts, const RunContext& context) {
+  const Index n = scores.size();
+  const bool ascending = std::ranges::adjacent_find(starts, std::ranges::greater_equal()) == starts.end();
+  if (starts.empty() || !ascending || starts.front() < 0 || starts.back() >= n) {
+    throw InvalidArgument(fmt::format("the starts must be strictly ascending and in [0, {})", n));
+  }
+  std::vector<std::vector<T>> lag_vectors = scores.read_whole(starts, context);
+  return {ConvBasis<T>(n, std::move(starts), std::move(lag_vectors)), {}, true};
+}
+
+template Recovery<float> recover_at(const ScoreColumns<float>&, std::vector<Index>, const RunContext&);
+template Recovery<double> recover_at(const ScoreColumns<double>&, std::vector<Index>, const RunContext&);
 template Recovery<float> recover(const ScoreColumns<float>&, const RecoverOptions&, const RunContext&);
 template Recovery<double> recover(const ScoreColumns<double>&, const RecoverOptions&, const RunContext&);
 

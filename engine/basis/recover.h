@@ -26,6 +26,7 @@ struct RecoverOptions {
   double eps = 0.01;   ///< noise of a score entry, >= 0; the guarantee wants eps <= delta / (5 T)
   Search search = Search::binary;
 
+  bool operator==(const RecoverOptions&) const = default;
   /// A column differs when its distance is at least this: delta - 2 T eps.
   double threshold() const { return delta - 2.0 * static_cast<double>(T) * eps; }
 };
@@ -57,5 +58,10 @@ void require_valid(const RecoverOptions& options, Index size);
 /// Throws InvalidArgument (require_valid), Cancelled.
 template <Real T>
 Recovery<T> recover(const ScoreColumns<T>& scores, const RecoverOptions& options, const RunContext& context = {});
+
+/// The basis with these starts, chosen by hand: ascending, in [0, n). Its lag vectors are the columns that start its segments, as
+/// for a recovered one; no probe is made. Cost: O(k n) entries. Throws InvalidArgument, Cancelled.
+template <Real T>
+Recovery<T> recover_at(const ScoreColumns<T>& scores, std::vector<Index> starts, const RunContext& context = {});
 
 }  // namespace convbasis

@@ -330,5 +330,28 @@ RC_GTEST_PROP(RecoverProperty, BothSearchesFindAnySeparatedSegments, ()) {
   }
 }
 
+TEST(RecoverAt, TakesTheColumnsOfTheStartsAsLagVectors) {
+  Rng rng(21);
+  const Matrix<float> scores = gaussian<float>(40, 40, rng);
+  const MatrixScores<float> columns(view(scores));
+  const Recovery<float> found = recover_at<float>(columns, {0, 7, 8, 39});
+  ASSERT_EQ(found.basis.count(), 4);
+  EXPECT_TRUE(found.trace.empty());
+  for (Index r = 0; r < 4; ++r) {
+    const Index start = found.basis.start(r);
+    for (Index t = 0; t < found.basis.extent(r); ++t)
+      ASSERT_EQ(found.basis.lag_vector(r)[static_cast<std::size_t>(t)], scores(start + t, start));
+  }
+}
+
+TEST(RecoverAt, StartsThatAreNotAscendingOrOutsideAreErrors) {
+  Rng rng(22);
+  const Matrix<float> scores = gaussian<float>(10, 10, rng);
+  const MatrixScores<float> columns(view(scores));
+  for (const std::vector<Index>& starts : {std::vector<Index>{}, {3, 3}, {4, 2}, {-1, 2}, {0, 10}}) {
+    EXPECT_THROW(recover_at<float>(columns, starts), InvalidArgument);
+  }
+}
+
 }  // namespace
 }  // namespace convbasis

@@ -81,6 +81,48 @@ TEST_F(SessionTest, AnotherKKeepsTheExactPart) {
   EXPECT_EQ(after.analysis->exact->output, before.analysis->exact->output);
 }
 
+TEST_F(SessionTest, ManyTokensComeInParts) {
+  session_.plant({.n = 6000, .d = 16, .k = 3});
+  std::vector<bool> assessed;
+  std::uint64_t exact_id = 0;
+  poll_until([&] {
+    if (session_.result().analysis && assessed.empty()) exact_id = session_.result().exact_id;
+    if (session_.result().analysis) assessed.push_back(session_.result().analysis->assessed());
+    return session_.result().last;
+  });
+  EXPECT_TRUE(assessed.back());
+  EXPECT_TRUE(session_.result().analysis->exact->complete());
+  EXPECT_EQ(session_.result().exact_id, exact_id) << "the tiles made meanwhile stay good";
+  EXPECT_LE(session_.result().analysis->error.relative_error, 1e-5);
+}
+
+TEST_F(SessionTest, VeryManyTokensAreLookedAtInSomeRows) {
+  session_.plant({.n = 40000, .d = 8, .k = 3});
+  poll_until([&] { return session_.result().last; });
+  const auto& analysis = *session_.result().analysis;
+  EXPECT_EQ(analysis.n, 40000);
+  EXPECT_TRUE(analysis.assessed());
+  EXPECT_FALSE(analysis.exact->complete());
+  EXPECT_LE(analysis.error.relative_error, 1e-5);
+  EXPECT_EQ(analysis.tensors.get(), session_.source()->share(0, 0, 40000).get()) << "no copy";
+}
+
+TEST_F(SessionTest, StartsChosenByHandAreKeptUntilAParameterIsTurned) {
+  open_planted();
+  AnalysisRequest wish = session_.wanted();
+  wish.starts = {90, 0, 30, 30, 100000};
+  session_.want(wish);
+  settle();
+  EXPECT_THAT(session_.wanted().starts, testing::ElementsAre(0, 30, 90));
+  EXPECT_EQ(session_.result().analysis->recovery.basis.count(), 3);
+  EXPECT_EQ(session_.result().analysis->recovery.basis.start(1), 30);
+  wish = session_.wanted();
+  wish.k += 1;
+  session_.want(wish);
+  settle();
+  EXPECT_TRUE(session_.wanted().starts.empty());
+}
+
 TEST_F(SessionTest, AnotherNGivesAnotherExactPart) {
   open_planted();
   const std::uint64_t exact_before = session_.result().exact_id;
