@@ -67,8 +67,7 @@ HeadSurvey::~HeadSurvey() {
 void HeadSurvey::want(std::shared_ptr<const Source> source, Index n, const HeadSummaryOptions& options) {
   const bool same = source == source_ && n == n_ && same_but_k(options, options_);
   if (same && options.recover.k == options_.recover.k) return;
-  const bool was_running = progress().running || progress().held;
-  cancel();
+  stop();
   source_ = std::move(source);
   n_ = n;
   options_ = options;
@@ -77,7 +76,7 @@ void HeadSurvey::want(std::shared_ptr<const Source> source, Index n, const HeadS
   } else {
     forget();
   }
-  if (was_running && source_) start();
+  if (started_) start();
 }
 
 void HeadSurvey::forget() {
@@ -110,8 +109,9 @@ HeadSurvey::Job HeadSurvey::job_for(const convbasis::LayerInfo& layer, Index hea
 }
 
 void HeadSurvey::start() {
+  started_ = true;
   if (!source_) return;
-  cancel();
+  stop();
   std::deque<Job> jobs;
   for (const auto& layer : source_->layers()) {
     for (Index head = 0; head < layer.heads; ++head) {
@@ -130,6 +130,11 @@ void HeadSurvey::start() {
 }
 
 void HeadSurvey::cancel() {
+  started_ = false;
+  stop();
+}
+
+void HeadSurvey::stop() {
   poll();  // what has finished belongs to the results
   const std::lock_guard lock(mutex_);
   waiting_.clear();
@@ -173,7 +178,7 @@ SurveyProgress HeadSurvey::progress() const {
     progress.seconds_left = seconds_ / static_cast<double>(measured_) * static_cast<double>(progress.total - progress.done);
   }
   const std::lock_guard lock(mutex_);
-  const bool work = !waiting_.empty() || working_ || !arrived_.empty();
+  const bool work = started_ && (!waiting_.empty() || working_ || !arrived_.empty());
   progress.held = work && held_;
   progress.running = work && !held_;
   return progress;

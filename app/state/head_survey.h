@@ -56,9 +56,10 @@ class HeadSurvey {
 
   /// Says what is to be known: every head of `source` (null: none) at its first n tokens (fewer where a layer has fewer; k and T
   /// are cut to them). The same wish again costs nothing. Results of another source, n or options are forgotten; where only
-  /// k changed they stay, stale, until their errors are made anew. Begins nothing by itself.
+  /// k changed they stay, stale, until their errors are made anew.
   void want(std::shared_ptr<const Source> source, Index n, const convbasis::HeadSummaryOptions& options);
-  /// Begins or goes on with all heads that lack a result. Failed ones are tried again only after another wish.
+  /// Begins or goes on with all heads that lack a result, and after another want() begins by itself. Failed heads are tried
+  /// again only after another want().
   void start();
   /// Stops the work until the next start(); keeps the results.
   void cancel();
@@ -66,6 +67,9 @@ class HeadSurvey {
   void hold(bool held);
   /// Takes what has finished. Call once a frame.
   void poll();
+
+  /// True from start() to cancel().
+  bool started() const { return started_; }
 
   /// By layer and head, without those that nothing is known about.
   const std::map<LayerHead, SurveyedHead>& heads() const { return heads_; }
@@ -91,6 +95,7 @@ class HeadSurvey {
     double seconds = 0.0;
   };
 
+  void stop();
   void forget();
   void take_other_k();
   Job job_for(const convbasis::LayerInfo& layer, Index head) const;
@@ -104,6 +109,7 @@ class HeadSurvey {
   convbasis::HeadSummaryOptions options_;
   std::map<LayerHead, SurveyedHead> heads_;
   std::uint64_t version_ = 1;
+  bool started_ = false;
   Index total_ = 0;
   double seconds_ = 0.0;  ///< that `measured_` heads took
   Index measured_ = 0;
