@@ -18,7 +18,9 @@ using convbasis::HeadSummaryOptions;
 
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
+/// A measured share has three digits, a chosen one those that it needs.
 std::string percent(double share) { return short_number(100.0 * share) + "\u00A0%"; }
+std::string chosen_percent(double share) { return fmt::format("{:.3g}\u00A0%", 100.0 * share); }
 
 constexpr std::array<HeadColumn, head_column_count> all_columns{HeadColumn::layer,        HeadColumn::head,    HeadColumn::error,
                                                                 HeadColumn::k_for_target, HeadColumn::entropy, HeadColumn::sink,
@@ -72,7 +74,7 @@ std::string head_column_title(HeadColumn column, const HeadSummaryOptions& optio
     case HeadColumn::error:
       return fmt::format("error, k {}", options.recover.k);
     case HeadColumn::k_for_target:
-      return fmt::format("k for {}", percent(options.target_error));
+      return "k for " + chosen_percent(options.target_error);
     case HeadColumn::entropy:
       return "entropy";
     case HeadColumn::sink:
@@ -96,7 +98,7 @@ std::string head_column_help(HeadColumn column, const HeadSummaryOptions& option
     case HeadColumn::k_for_target:
       return fmt::format(
           "Segments with which Recover's error is at most {}: the first of 1, 2, 4, ... {} that does it, refined by bisection.",
-          percent(options.target_error), options.most_k);
+          chosen_percent(options.target_error), options.most_k);
     case HeadColumn::entropy:
       return "Mean over rows of − Σ P log₂ P, in bits: 0 looks at one token, log₂(i + 1) at all alike.";
     case HeadColumn::sink:
@@ -162,12 +164,12 @@ std::string head_details(const HeadRow& row) {
   text += fmt::format("\nerror at k {}: {}{}", summary.options.recover.k, short_number(summary.error),
                       row.known.stale ? ", being made anew" : "");
   if (summary.k_for_target) {
-    text += fmt::format("\nk for {}: {}", percent(summary.options.target_error), *summary.k_for_target);
+    text += fmt::format("\nk for {}: {}", chosen_percent(summary.options.target_error), *summary.k_for_target);
   } else if (!summary.errors.empty()) {
     const auto lowest = std::ranges::min_element(summary.errors, {}, [](const auto& at) {
       return std::isnan(at.error) ? std::numeric_limits<double>::infinity() : at.error;
     });
-    text += fmt::format("\nk for {}: none to {}; lowest error {} at k {}", percent(summary.options.target_error),
+    text += fmt::format("\nk for {}: none to {}; lowest error {} at k {}", chosen_percent(summary.options.target_error),
                         std::min(summary.options.most_k, summary.n), short_number(lowest->error), lowest->k);
   }
   text += fmt::format("\nentropy: {} bits, {} of uniform", short_number(summary.entropy), percent(summary.relative_entropy));

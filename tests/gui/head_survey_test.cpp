@@ -273,7 +273,7 @@ TEST(HeadTable, WritesCells) {
   for (const HeadColumn column : {HeadColumn::error, HeadColumn::k_for_target, HeadColumn::entropy, HeadColumn::best}) {
     EXPECT_EQ(head_text(rows[3], column), "–");
   }
-  EXPECT_EQ(head_column_title(HeadColumn::k_for_target, {}), "k for 5.00\u00A0%");
+  EXPECT_EQ(head_column_title(HeadColumn::k_for_target, {}), "k for 5\u00A0%");
   EXPECT_THAT(head_details(rows[0]), testing::HasSubstr("none to 256; lowest error 0.900 at k 16"));
   EXPECT_THAT(head_details(rows[3]), testing::HasSubstr("not looked at"));
 }
