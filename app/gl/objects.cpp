@@ -92,8 +92,8 @@ void PictureAtlas::set(std::size_t picture, std::span<const std::uint8_t> rgba) 
   glPixelStorei(GL_UNPACK_ALIGNMENT, 4);
   glPixelStorei(GL_UNPACK_ROW_LENGTH, 0);
   const auto corner = [&](std::size_t position) { return static_cast<GLint>(position) * side_; };
-  glTexSubImage2D(GL_TEXTURE_2D, 0, corner(picture % across_), corner(picture / across_), side_, side_, GL_RGBA,
-                  GL_UNSIGNED_BYTE, rgba.data());
+  glTexSubImage2D(GL_TEXTURE_2D, 0, corner(picture % across_), corner(picture / across_), side_, side_, GL_RGBA, GL_UNSIGNED_BYTE,
+                  rgba.data());
 }
 
 void PictureAtlas::finish() {

@@ -43,8 +43,9 @@ std::string progress_text(const SurveyProgress& progress);
 /// One worker thread of low priority: it leaves one processor to others, and hold(true) stops it within milliseconds. Results
 /// arrive head by head and stay when the work is cancelled.
 ///
-/// All methods are for one thread (the window's) and return at once. `wake` is called from the worker when poll() has something to
-/// take, at most about four times a second but for the last head. Destruction stops the work and waits for it: some milliseconds.
+/// All methods are for one thread (the window's) and return at once. `wake` is called from the worker when poll() has something
+/// to take, at most about four times a second but for the last head. Destruction stops the work and waits for it: some
+/// milliseconds.
 class HeadSurvey {
  public:
   using LayerHead = std::pair<Index, Index>;

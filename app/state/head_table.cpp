@@ -28,8 +28,8 @@ constexpr std::array<HeadColumn, head_column_count> all_columns{HeadColumn::laye
 
 /// The name of a column in files: the same whatever the options are.
 std::string_view file_title(HeadColumn column) {
-  constexpr std::array<std::string_view, head_column_count> titles{
-      "layer", "head", "error_at_k", "k_for_target", "entropy_bits", "sink_mass", "band_mass", "best_at_k"};
+  constexpr std::array<std::string_view, head_column_count> titles{"layer",        "head",      "error_at_k", "k_for_target",
+                                                                   "entropy_bits", "sink_mass", "band_mass",  "best_at_k"};
   return titles[static_cast<std::size_t>(column)];
 }
 
@@ -212,7 +212,8 @@ std::string heads_csv(std::span<const HeadRow> rows, std::span<const std::string
   std::string text;
   for (const std::string& remark : remarks) {
     std::string line = remark;
-    std::ranges::replace_if(line, [](char c) { return c == '\n' || c == '\r'; }, ' ');
+    std::ranges::replace_if(
+        line, [](char c) { return c == '\n' || c == '\r'; }, ' ');
     text += "# " + line + "\n";
   }
   return text + lines(rows, ',');

@@ -49,8 +49,8 @@ void sort_heads(std::vector<HeadRow>& rows, std::span<const HeadOrder> orders);
 ParsedFilter parse_head_filter(std::string_view text);
 bool passes(const RowFilter& filter, const HeadRow& row);
 
-/// The rows as text with a line of titles; numbers with all their digits, empty where not known. CSV per RFC 4180, after `remarks`
-/// as lines that begin with "# "; TSV as spreadsheets take it from the clipboard.
+/// The rows as text with a line of titles; numbers with all their digits, empty where not known. CSV per RFC 4180, after
+/// `remarks` as lines that begin with "# "; TSV as spreadsheets take it from the clipboard.
 std::string heads_csv(std::span<const HeadRow> rows, std::span<const std::string> remarks = {});
 std::string heads_tsv(std::span<const HeadRow> rows);
 

@@ -26,9 +26,7 @@ class Reader {
 
   bool at_end() const { return rest_.empty(); }
   std::string_view rest() const { return rest_; }
-  void skip(std::string_view characters) {
-    rest_.remove_prefix(std::min(rest_.find_first_not_of(characters), rest_.size()));
-  }
+  void skip(std::string_view characters) { rest_.remove_prefix(std::min(rest_.find_first_not_of(characters), rest_.size())); }
   std::string_view word() {
     std::size_t length = 0;
     while (length < rest_.size() && is_letter(rest_[length])) ++length;

@@ -11,8 +11,8 @@
 
 namespace convscope {
 
-/// The logarithmic scale that shows mean-pooled probabilities of n tokens: from a tenth of what attention to all alike gives up to
-/// what the diagonal of such a picture can reach.
+/// The logarithmic scale that shows mean-pooled probabilities of n tokens: from a tenth of what attention to all alike gives up
+/// to what the diagonal of such a picture can reach.
 ColourScale thumbnail_scale(std::ptrdiff_t n);
 
 /// side x side pixels of 8-bit RGBA from `values`, a square of a multiple of `side` (pixels of which are averaged, without

@@ -67,8 +67,8 @@ class BlockReader {
       Index cells = 0;
       for (Index i = first; i < end; ++i) cells += std::clamp<Index>(i + 1 - left, 0, right - left);
       const auto pixel = static_cast<std::size_t>(b);
-      pixels[pixel] = cells == 0 ? std::numeric_limits<float>::quiet_NaN()
-                                 : static_cast<float>(sums_[pixel] / static_cast<double>(cells));
+      pixels[pixel] =
+          cells == 0 ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(sums_[pixel] / static_cast<double>(cells));
     }
   }
 

@@ -60,8 +60,8 @@ struct HeadSummary {
 void require_valid(const HeadSummaryOptions& options, Index size);
 
 /// Cost: exact attention, its n^2 / 2 probabilities once more, one recovery with the largest k and about log2(k) + 2 (up to twice
-/// that where the target is reached) applications of a basis: O(n^2 d + k n d). Memory O(n (d + k)), nothing n x n. The masses and
-/// the picture do not depend on the number of threads. Throws InvalidArgument, Cancelled.
+/// that where the target is reached) applications of a basis: O(n^2 d + k n d). Memory O(n (d + k)), nothing n x n. The masses
+/// and the picture do not depend on the number of threads. Throws InvalidArgument, Cancelled.
 template <Real T>
 HeadSummary summarize_head(const HeadView<T>& head, const HeadSummaryOptions& options, const RunContext& context = {});
 

@@ -33,10 +33,8 @@ std::string random_file(int layers, int heads, int n, bool broken_head = false) 
       std::vector<float> numbers(static_cast<std::size_t>(heads * n * 8));
       for (float& number : numbers) number = normal(random);
       if (broken_head && layer == 1) numbers.back() = std::numeric_limits<float>::quiet_NaN();
-      tensors.push_back({"layers." + std::to_string(layer) + "." + which,
-                         "F32",
-                         {heads, n, 8},
-                         convbasis::test::bytes_of_numbers(numbers)});
+      tensors.push_back(
+          {"layers." + std::to_string(layer) + "." + which, "F32", {heads, n, 8}, convbasis::test::bytes_of_numbers(numbers)});
     }
   }
   return convbasis::test::safetensors_bytes(tensors);
@@ -95,8 +93,7 @@ TEST_F(HeadSurveyTest, SummarisesEveryHead) {
   ASSERT_EQ(survey_.heads().size(), 6U);
   for (const auto& [place, head] : survey_.heads()) {
     ASSERT_TRUE(head.summary) << head.failure;
-    const HeadSummary expected =
-        convbasis::summarize_head(source->load(place.first, place.second, 50).view(), options(4));
+    const HeadSummary expected = convbasis::summarize_head(source->load(place.first, place.second, 50).view(), options(4));
     EXPECT_EQ(head.summary->n, 50);
     EXPECT_NEAR(head.summary->error, expected.error, 1e-5);
     EXPECT_NEAR(head.summary->entropy, expected.entropy, 1e-5);

@@ -39,10 +39,10 @@ TEST(RowFilter, EveryComparison) {
     const char* text;
     bool below, at, above;
   };
-  for (const Case& expected : {Case{"error<0.5", true, false, false}, Case{"error <= 0.5", true, true, false},
-                               Case{"ERROR>0.5", false, false, true}, Case{"err >=50%", false, true, true},
-                               Case{"error=.5", false, true, false}, Case{"error == 5e-1", false, true, false},
-                               Case{"error != 50 %", true, false, true}, Case{"error 0.5", false, true, false}}) {
+  for (const Case& expected :
+       {Case{"error<0.5", true, false, false}, Case{"error <= 0.5", true, true, false}, Case{"ERROR>0.5", false, false, true},
+        Case{"err >=50%", false, true, true}, Case{"error=.5", false, true, false}, Case{"error == 5e-1", false, true, false},
+        Case{"error != 50 %", true, false, true}, Case{"error 0.5", false, true, false}}) {
     EXPECT_EQ(passes(expected.text, 0, 0, 0.25), expected.below) << expected.text;
     EXPECT_EQ(passes(expected.text, 0, 0, 0.5), expected.at) << expected.text;
     EXPECT_EQ(passes(expected.text, 0, 0, 0.75), expected.above) << expected.text;
