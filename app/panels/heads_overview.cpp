@@ -188,11 +188,11 @@ struct HeadsOverview::Geometry {
     layers_across = side(layers, heads) > side(heads, layers);
     const float em = ImGui::GetFontSize();
     const float least = (square ? 1.8F : 1.3F) * em;
-    const float largest = (square ? 10.0F : 2.4F) * em;
+    const float largest = (square ? 10.0F : 3.0F) * em;
     const float fitting = std::clamp(side(columns(), rows()), least, largest);
     cell = {fitting, fitting};
     if (!square) {
-      cell.x = std::clamp(free.x / static_cast<float>(columns()), 1.3F * em, 4.5F * em);
+      cell.x = std::clamp(free.x / static_cast<float>(columns()), 1.3F * em, 5.5F * em);
       cell.y = std::clamp(free.y / static_cast<float>(rows()), least, largest);
     }
     const ImVec2 at = ImGui::GetCursorScreenPos();
@@ -206,8 +206,12 @@ struct HeadsOverview::Geometry {
     const auto label = [&](bool layer, Index index) {
       return fmt::format("{}", layer ? infos[static_cast<std::size_t>(index)].layer : index);
     };
+    // "head 0" down and "layer" before the numbers across, or the other way round.
+    const char* const across = layers_across ? "layer" : "head";
+    const ImVec2 size_across = ImGui::CalcTextSize(across);
+    draw->AddText({origin.x - size_across.x - 0.4F * em, origin.y - size_across.y - 2.0F}, dimmed, across);
     for (Index row = 0; row < rows(); row += label_step(cell.y, em)) {
-      const std::string text = label(!layers_across, row);
+      const std::string text = (layers_across ? "head " : "layer ") + label(!layers_across, row);
       const ImVec2 size = ImGui::CalcTextSize(text.c_str());
       const ImVec2 at = corner(row, 0);
       draw->AddText({at.x - size.x - 0.4F * em, std::round(at.y + (cell.y - 2.0F - size.y) / 2.0F)}, dimmed, text.c_str());
@@ -225,17 +229,17 @@ std::optional<HeadSurvey::LayerHead> HeadsOverview::draw(const HeadsOverviewInpu
   if (show == HeadsShow::maps) colour_pictures(input, map);
   const float em = ImGui::GetFontSize();
   const NumberScale scale = number_scale(show, input);
-  const float below = show == HeadsShow::maps ? 0.0F : 2.0F * em;
-  ImGui::BeginChild("overview", {0.0F, -below - 1.0F}, ImGuiChildFlags_None, ImGuiWindowFlags_HorizontalScrollbar);
-  const Geometry geometry(input, ImGui::GetContentRegionAvail(), {2.2F * em, 1.3F * em}, show == HeadsShow::maps);
+  const bool square = show == HeadsShow::maps;
+  const ImVec2 margin{ImGui::CalcTextSize("layer 00").x + 0.6F * em, 1.3F * em};
+  const ImVec2 room{ImGui::GetContentRegionAvail().x, ImGui::GetContentRegionAvail().y - (square ? 0.0F : 2.2F * em)};
+  // The bar stands directly under the cells.
+  const Geometry whole(input, room, margin, square);
+  const float height = whole.corner(whole.rows(), 0).y - ImGui::GetCursorScreenPos().y;
+  ImGui::BeginChild("overview", {0.0F, std::max(1.0F, std::min(room.y, height + ImGui::GetStyle().ScrollbarSize))},
+                    ImGuiChildFlags_None, ImGuiWindowFlags_HorizontalScrollbar);
+  const Geometry geometry(input, ImGui::GetContentRegionAvail(), margin, square);
   const ImVec2 start = ImGui::GetCursorScreenPos();
   const ImVec2 end = geometry.corner(geometry.rows(), geometry.columns());
-  // What is between the numbers says what they count.
-  const char* const axes = geometry.layers_across ? "head\\layer" : "layer\\head";
-  const float axes_width = ImGui::CalcTextSize(axes).x;
-  if (axes_width < geometry.origin.x - start.x) {
-    ImGui::GetWindowDrawList()->AddText(start, ImGui::GetColorU32(ImGuiCol_TextDisabled), axes);
-  }
   const bool clicked = ImGui::InvisibleButton("grid", {std::max(end.x - start.x, 1.0F), std::max(end.y - start.y, 1.0F)});
   const bool hovered = ImGui::IsItemHovered();
   const ImVec2 mouse = ImGui::GetIO().MousePos;
@@ -269,8 +273,8 @@ std::optional<HeadSurvey::LayerHead> HeadsOverview::draw(const HeadsOverviewInpu
   geometry.draw_labels(input.layers);
   if (pointed) draw_tooltip(input, *pointed, show);
   ImGui::EndChild();
-  if (show != HeadsShow::maps) {
-    ImGui::SetCursorPosX(ImGui::GetCursorPosX() + 2.2F * em);
+  if (!square) {
+    ImGui::SetCursorPosX(ImGui::GetCursorPosX() + margin.x);
     draw_bar(scale, std::min(ImGui::GetContentRegionAvail().x, 20.0F * em));
     ui::tooltip(head_column_help(column_of(show), input.options));
   }

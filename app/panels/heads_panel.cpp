@@ -25,7 +25,9 @@ float button_width(const char* label) { return ImGui::CalcTextSize(label).x + 2.
 }  // namespace
 
 void HeadsPanel::poll(const Session& session, bool busy) {
-  const bool visible = std::exchange(drawn_, false);
+  frames_seen_ = std::exchange(drawn_, false) ? std::min(frames_seen_ + 1, 2) : 0;
+  // In their first frame all panels are drawn, also those that then go behind another one.
+  const bool visible = frames_seen_ == 2;
   const auto& source = session.source();
   if (source != survey_.source()) by_hand_ = paused_ = stopped_ = false;
   // While a slider moves, every step would be another wish; the last one is taken.
@@ -102,9 +104,10 @@ void HeadsPanel::draw(Session& session, ColourMap map) {
 }
 
 void HeadsPanel::draw_work(Index tokens) {
-  SurveyProgress progress = survey_.progress();
+  const SurveyProgress progress = survey_.progress();
   const bool complete = progress.done == progress.total;
-  ImGui::SameLine(0.0F, ImGui::GetFontSize());
+  // Nothing to keep away from where the title stands in a tab.
+  ImGui::SameLine(0.0F, ImGui::GetItemRectSize().x > 0.0F ? ImGui::GetFontSize() : 0.0F);
   if (!complete) {
     if (survey_.started() && !paused_) {
       if (ImGui::SmallButton("Pause")) paused_ = true;
@@ -128,7 +131,6 @@ void HeadsPanel::draw_work(Index tokens) {
   same_line_if_fits(ImGui::CalcTextSize(text.c_str()).x);
   ui::dim(text);
   ui::tooltip("The heads are looked at one after the other in the background, while nothing else needs the machine.");
-  ImGui::SameLine(0.0F, ImGui::GetFontSize());
   const float field = 4.5F * ImGui::GetFontSize();
   same_line_if_fits(field + ImGui::CalcTextSize("n ").x);
   ImGui::PushStyleVarY(ImGuiStyleVar_FramePadding, 0.0F);

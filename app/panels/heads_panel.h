@@ -28,7 +28,7 @@ class HeadsPanel {
 
   /// False while the survey of a visible panel is under way, or another frame is needed.
   bool settled() const;
-  bool needs_frame() const { return drawn_ && view_ == View::overview && !overview_.complete(); }
+  bool needs_frame() const { return drawn_ && (frames_seen_ < 2 || (view_ == View::overview && !overview_.complete())); }
   const HeadSurvey& survey() const { return survey_; }
 
   /// The table as a file, all heads by layer and head, with what it belongs to as remarks.
@@ -54,6 +54,7 @@ class HeadsPanel {
 
   Index wanted_n_ = 1024;  ///< cut to the layers' tokens
   bool drawn_ = false;     ///< since the last poll()
+  int frames_seen_ = 0;    ///< drawn in so many polls in a row, at most 2
   bool by_hand_ = false;   ///< started by a click: goes on while hidden
   bool paused_ = false;    ///< by a click
   bool stopped_ = false;   ///< by a click: not begun again by itself

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <string>
 
 namespace convscope {
@@ -22,7 +23,14 @@ void draw_titles(const convbasis::HeadSummaryOptions& options) {
   for (const HeadColumn column : columns) {
     ImGui::TableNextColumn();
     ImGui::PushID(static_cast<int>(column));
-    ImGui::TableHeader(head_column_title(column, options).c_str());
+    const std::string title = head_column_title(column, options);
+    if (column != HeadColumn::best) {
+      // Over the ends of the numbers, but for the arrow that shows the order.
+      const float arrow = std::floor(0.65F * ImGui::GetFontSize() + ImGui::GetStyle().FramePadding.x);
+      const float room = ImGui::GetContentRegionAvail().x - ImGui::CalcTextSize(title.c_str()).x - arrow;
+      ImGui::SetCursorPosX(ImGui::GetCursorPosX() + std::max(0.0F, room));
+    }
+    ImGui::TableHeader(title.c_str());
     ui::tooltip(head_column_help(column, options));
     ImGui::PopID();
   }
@@ -76,21 +84,25 @@ std::optional<HeadSurvey::LayerHead> HeadsTable::draw(std::span<const HeadRow> r
                                                       const convbasis::HeadSummaryOptions& options) {
   std::optional<HeadSurvey::LayerHead> asked;
   constexpr ImGuiTableFlags flags = ImGuiTableFlags_Sortable | ImGuiTableFlags_SortMulti | ImGuiTableFlags_ScrollX |
-                                    ImGuiTableFlags_ScrollY | ImGuiTableFlags_SizingFixedFit | ImGuiTableFlags_BordersInnerH |
+                                    ImGuiTableFlags_ScrollY | ImGuiTableFlags_SizingStretchProp | ImGuiTableFlags_BordersInnerH |
                                     ImGuiTableFlags_NoSavedSettings;
-  if (!ImGui::BeginTable("heads", static_cast<int>(columns.size()), flags)) return asked;
-  ImGui::TableSetupScrollFreeze(0, 1);
   const float em = ImGui::GetFontSize();
+  const float room = ImGui::GetContentRegionAvail().x;
+  const float outer = std::min(room, 48.0F * em);
+  // A narrower panel scrolls sideways rather than cut numbers.
+  const float inner = std::max(outer - ImGui::GetStyle().ScrollbarSize, 31.0F * em);
+  if (!ImGui::BeginTable("heads", static_cast<int>(columns.size()), flags, {outer, 0.0F}, inner)) return asked;
+  ImGui::TableSetupScrollFreeze(0, 1);
   // Titles change with k; the identity of a column does not.
   constexpr std::array<const char*, head_column_count> names{"layer", "head", "error", "k", "entropy", "sink", "band", "best"};
-  constexpr std::array<float, head_column_count> widths{3.6F, 3.6F, 5.6F, 5.0F, 4.6F, 4.0F, 4.0F, 6.5F};
+  constexpr std::array<float, head_column_count> weights{3.6F, 3.6F, 5.4F, 4.6F, 4.6F, 4.0F, 4.0F, 6.5F};
   for (std::size_t x = 0; x < columns.size(); ++x) {
     // What is low is good in errors and k, what is high stands out in the others.
     const bool falls = columns[x] == HeadColumn::sink || columns[x] == HeadColumn::band;
-    ImGuiTableColumnFlags column = ImGuiTableColumnFlags_WidthFixed;
+    ImGuiTableColumnFlags column = ImGuiTableColumnFlags_WidthStretch;
     if (falls) column |= ImGuiTableColumnFlags_PreferSortDescending;
     if (columns[x] == HeadColumn::layer) column |= ImGuiTableColumnFlags_DefaultSort;
-    ImGui::TableSetupColumn(names[x], column, widths[x] * em, static_cast<ImGuiID>(columns[x]));
+    ImGui::TableSetupColumn(names[x], column, weights[x], static_cast<ImGuiID>(columns[x]));
   }
   draw_titles(options);
   refresh(rows, passed, version);

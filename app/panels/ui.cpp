@@ -48,9 +48,11 @@ void bold(std::string_view words) {
 }
 
 void title(const char* words) {
-  const ImGuiDockNode* node = ImGui::GetCurrentWindow()->DockNode;
-  if (node && !node->IsHiddenTabBar()) {
-    // Its tab says it already; what is put on the title's line begins the panel.
+  const ImGuiWindow* window = ImGui::GetCurrentWindow();
+  const bool has_bar =
+      window->DockNode ? !window->DockNode->IsHiddenTabBar() : (window->Flags & ImGuiWindowFlags_NoTitleBar) == 0;
+  if (has_bar) {
+    // That says it already; what is put on the title's line begins the panel.
     ImGui::Dummy({0.0F, ImGui::GetTextLineHeight()});
     return;
   }
