@@ -97,9 +97,9 @@ void draw_number(const HeadRow& row, HeadsShow show, const NumberScale& scale, I
     text_colour = ImGui::GetColorU32(text_colour, alpha * (row.known.stale ? 0.5F : 1.0F));
   }
   ImGui::PushFont(ui::mono_font());
-  const std::string text = std::isfinite(value) && head_value(row, HeadColumn::k_for_target) != value
-                               ? short_number(value, 2)
-                               : head_text(row, column_of(show));
+  const bool measured = std::isfinite(value) && show != HeadsShow::k_for_target;
+  std::string text = measured ? short_number(value, 2) : head_text(row, column_of(show));
+  if (measured && ImGui::CalcTextSize(text.c_str()).x + 4.0F > high.x - low.x) text = short_number(value, 1);
   const ImVec2 size = ImGui::CalcTextSize(text.c_str());
   if (size.x + 4.0F <= high.x - low.x && size.y <= high.y - low.y) {
     draw->AddText({std::round((low.x + high.x - size.x) / 2.0F), std::round((low.y + high.y - size.y) / 2.0F)}, text_colour,

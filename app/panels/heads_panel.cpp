@@ -106,8 +106,9 @@ void HeadsPanel::draw(Session& session, ColourMap map) {
 void HeadsPanel::draw_work(Index tokens) {
   const SurveyProgress progress = survey_.progress();
   const bool complete = progress.done == progress.total;
-  // Nothing to keep away from where the title stands in a tab.
-  ImGui::SameLine(0.0F, ImGui::GetItemRectSize().x > 0.0F ? ImGui::GetFontSize() : 0.0F);
+  // Where a tab says the title, nothing stands on its line yet.
+  bool first = ImGui::GetItemRectSize().x <= 0.0F;
+  ImGui::SameLine(0.0F, first ? 0.0F : ImGui::GetFontSize());
   if (!complete) {
     if (survey_.started() && !paused_) {
       if (ImGui::SmallButton("Pause")) paused_ = true;
@@ -124,11 +125,14 @@ void HeadsPanel::draw_work(Index tokens) {
     }
     ui::tooltip("Stops the work and keeps what there is.");
     ImGui::EndDisabled();
-    ImGui::SameLine();
+    first = false;
   }
   std::string text = progress_text(progress);
   if (paused_ && !complete) text = fmt::format("paused at {} of {} heads", progress.done, progress.total);
-  same_line_if_fits(ImGui::CalcTextSize(text.c_str()).x);
+  if (!filter_.filter.empty()) {
+    text += fmt::format(", {} shown", std::count(passed_.get(), passed_.get() + rows_.size(), true));
+  }
+  if (!first && !complete) same_line_if_fits(ImGui::CalcTextSize(text.c_str()).x);
   ui::dim(text);
   ui::tooltip("The heads are looked at one after the other in the background, while nothing else needs the machine.");
   const float field = 4.5F * ImGui::GetFontSize();
@@ -183,6 +187,22 @@ void HeadsPanel::draw_filter() {
       "Conditions that must all hold, as in: layer 3-5 error<0.2 sink>50% k<=16. Names: layer, head, error, k, entropy, "
       "sink, band.");
   if (!filter_.problem.empty()) ui::wrapped(filter_.problem, ui::error_colour());
+}
+
+const std::map<HeadSurvey::LayerHead, double>& HeadsPanel::errors_for(const AnalysisRequest& request) {
+  const auto& options = survey_.options().recover;
+  const bool same =
+      survey_.source() && survey_.source()->id() == request.source && survey_.n() >= request.n && request.options() == options;
+  const std::uint64_t wanted = same ? survey_.version() : 0;
+  if (errors_version_ == wanted && errors_n_ == request.n) return errors_;
+  errors_version_ = wanted;
+  errors_n_ = request.n;
+  errors_.clear();
+  if (!same) return errors_;
+  for (const auto& [place, head] : survey_.heads()) {
+    if (head.summary && !head.stale && head.summary->n == request.n) errors_[place] = head.summary->error;
+  }
+  return errors_;
 }
 
 std::string HeadsPanel::csv() const {

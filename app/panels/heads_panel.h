@@ -8,8 +8,10 @@
 #include "state/head_table.h"
 #include "state/session.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,12 +33,17 @@ class HeadsPanel {
   bool needs_frame() const { return drawn_ && (frames_seen_ < 2 || (view_ == View::overview && !overview_.complete())); }
   const HeadSurvey& survey() const { return survey_; }
 
+  /// What the survey knows of the errors that `request` would have in every head; empty where it looks at another n or with other
+  /// parameters.
+  const std::map<HeadSurvey::LayerHead, double>& errors_for(const AnalysisRequest& request);
+
   /// The table as a file, all heads by layer and head, with what it belongs to as remarks.
   std::string csv() const;
 
   enum class View : std::uint8_t { overview, table };
   void show(View view) { view_ = view; }
   void show(HeadsShow what) { show_ = what; }
+  void set_tokens(Index n) { wanted_n_ = std::max<Index>(n, 1); }
   void set_filter(std::string text) { filter_text_ = std::move(text); }
 
  private:
@@ -67,6 +74,9 @@ class HeadsPanel {
   std::uint64_t version_ = 1;       ///< of the rows and what passes
   std::vector<HeadRow> rows_;
   std::unique_ptr<bool[]> passed_;  ///< as many as rows_
+  std::map<HeadSurvey::LayerHead, double> errors_;
+  std::uint64_t errors_version_ = 0;
+  Index errors_n_ = 0;
 };
 
 }  // namespace convscope

@@ -279,7 +279,7 @@ void App::draw_panels() {
     if (ImGui::Begin(name)) contents();
     ImGui::End();
   };
-  panel(source_window, [&] { source_.draw(session_); });
+  panel(source_window, [&] { source_.draw(session_, heads_.errors_for(session_.wanted())); });
   panel(parameters_window, [&] { parameters_.draw(session_); });
   const AnalysisResult& result = session_.result();
   MapsInput input;

@@ -18,6 +18,8 @@ struct HeadSummaryOptions {
   Index most_k = 256;          ///< the largest k tried for it, >= 1; cut to n
   Index sink = 4;              ///< the first columns, >= 1, whose share of the attention is sink_mass
   Index band = 16;             ///< the last lags, >= 1, whose share of the attention is band_mass
+
+  bool operator==(const HeadSummaryOptions&) const = default;
 };
 
 /// The relative output error ||Y~ - Y||_F / ||Y||_F of Recover with k segments.

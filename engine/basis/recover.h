@@ -26,6 +26,8 @@ struct RecoverOptions {
   double eps = 0.01;   ///< noise of a score entry, >= 0; the guarantee wants eps <= delta / (5 T)
   Search search = Search::binary;
 
+  bool operator==(const RecoverOptions&) const = default;
+
   /// A column differs when its distance is at least this: delta - 2 T eps.
   double threshold() const { return delta - 2.0 * static_cast<double>(T) * eps; }
 };

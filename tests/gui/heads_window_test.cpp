@@ -37,6 +37,15 @@ class HeadsWindowTest : public testing::Test {
     app_->frame();
     app_->frame();
   }
+  /// With few tokens, so that a survey takes no time that matters.
+  void open_small() {
+    open();
+    AnalysisRequest wish = app_->session().wanted();
+    wish.n = 160;
+    app_->session().want(wish);
+    heads().set_tokens(wish.n);
+    settle();
+  }
   void show_panel() {
     ImGui::SetWindowFocus("Heads###heads");
     app_->frame();
@@ -75,13 +84,10 @@ TEST_F(HeadsWindowTest, ComputesNothingWhileItIsHidden) {
 }
 
 TEST_F(HeadsWindowTest, FillsItselfWhenItIsSeen) {
-  open();
+  open_small();
   show_panel();
-  const auto began = std::chrono::steady_clock::now();
   settle();
   EXPECT_EQ(static_cast<Index>(known()), total());
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  RecordProperty("survey_ms", static_cast<int>(1e3 * took.count()));
   for (const auto& [place, head] : heads().survey().heads()) EXPECT_EQ(head.failure, "");
   // The numbers are those of the analysis on screen, when both look at the same tokens.
   const AnalysisResult& result = app_->session().result();
@@ -89,6 +95,36 @@ TEST_F(HeadsWindowTest, FillsItselfWhenItIsSeen) {
   ASSERT_EQ(same.summary->n, result.request.n);
   EXPECT_NEAR(same.summary->error, result.analysis->error.relative_error, 1e-4);
   EXPECT_THAT(heads().csv(), testing::HasSubstr("error_at_k"));
+}
+
+TEST_F(HeadsWindowTest, TheSourcePanelKnowsItsErrors) {
+  open_small();
+  EXPECT_TRUE(heads().errors_for(app_->session().wanted()).empty());
+  show_panel();
+  settle();
+  AnalysisRequest wish = app_->session().wanted();
+  const auto errors = heads().errors_for(wish);
+  ASSERT_EQ(static_cast<Index>(errors.size()), total());
+  for (const auto& [place, head] : heads().survey().heads()) EXPECT_EQ(errors.at(place), head.summary->error);
+  wish.n = 150;
+  EXPECT_TRUE(heads().errors_for(wish).empty()) << "of other tokens nothing is known";
+  wish = app_->session().wanted();
+  wish.delta *= 2.0;
+  EXPECT_TRUE(heads().errors_for(wish).empty());
+}
+
+TEST_F(HeadsWindowTest, AnotherKIsFollowed) {
+  open_small();
+  show_panel();
+  settle();
+  AnalysisRequest wish = app_->session().wanted();
+  wish.k = 13;
+  app_->session().want(wish);
+  settle();
+  for (const auto& [place, head] : heads().survey().heads()) {
+    EXPECT_FALSE(head.stale);
+    EXPECT_EQ(head.summary->options.recover.k, 13);
+  }
 }
 
 TEST_F(HeadsWindowTest, HiddenAgainItWaits) {
@@ -109,7 +145,7 @@ TEST_F(HeadsWindowTest, HiddenAgainItWaits) {
 }
 
 TEST_F(HeadsWindowTest, AClickOpensAHead) {
-  open();
+  open_small();
   show_panel();
   settle();
   const ImGuiWindow* window = panel();
@@ -131,6 +167,7 @@ TEST_F(HeadsWindowTest, EveryViewIsDrawnInBothThemes) {
     WindowOptions options;
     options.theme = theme;
     open(1600, 1000, options);
+    if (std::getenv("CONVSCOPE_TEST_PICTURES") == nullptr) heads().set_tokens(160);
     show_panel();
     settle();
     picture("heads-maps-" + name);
@@ -165,6 +202,34 @@ TEST_F(HeadsWindowTest, EveryViewIsDrawnInBothThemes) {
     heads().show(HeadsShow::error);
     settle();
     picture("heads-large-error-" + name);
+    EXPECT_FALSE(app_->session().failure());
+  }
+}
+
+TEST_F(HeadsWindowTest, SmallScreensAndLargeTypeAreDrawnToo) {
+  for (const double scale : {1.0, 2.0}) {
+    WindowOptions options;
+    options.ui_scale = scale;
+    open(1280, 720, options);
+    heads().set_tokens(160);
+    show_panel();
+    settle();
+    picture("heads-small-" + std::to_string(static_cast<int>(scale)));
+    heads().show(HeadsShow::band);
+    settle();
+    picture("heads-small-band-" + std::to_string(static_cast<int>(scale)));
+    heads().show(HeadsPanel::View::table);
+    settle();
+    picture("heads-small-table-" + std::to_string(static_cast<int>(scale)));
+    // As narrow as the column at the left.
+    ImGui::DockContextQueueUndockWindow(ImGui::GetCurrentContext(), panel());
+    app_->frame();
+    ImGui::SetWindowPos("Heads###heads", {20.0F, 20.0F});
+    ImGui::SetWindowSize("Heads###heads", {static_cast<float>(300.0 * scale), 500.0F});
+    heads().show(HeadsPanel::View::overview);
+    heads().show(HeadsShow::maps);
+    settle();
+    picture("heads-narrow-" + std::to_string(static_cast<int>(scale)));
     EXPECT_FALSE(app_->session().failure());
   }
 }
