@@ -1,6 +1,7 @@
 #include "state/head_survey.h"
 
 #include "core/errors.h"
+#include "core/priority.h"
 #include "core/threads.h"
 
 #include <fmt/format.h>
@@ -184,6 +185,7 @@ SurveyProgress HeadSurvey::progress() const {
 }
 
 void HeadSurvey::work(const std::stop_token& quit) {
+  convbasis::lower_own_priority();
   std::unique_lock lock(mutex_);
   while (changed_.wait(lock, quit, [this] { return !held_ && !waiting_.empty(); })) {
     Job job = std::move(waiting_.front());
