@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace convscope::gl {
 namespace {
@@ -61,6 +62,52 @@ LookupTexture::LookupTexture(const ColourTable& table) : texture_(bind_new_textu
     bytes[4 * i + 3] = 255;
   }
   glTexImage2D(GL_TEXTURE_2D, 0, GL_RGBA8, 256, 1, 0, GL_RGBA, GL_UNSIGNED_BYTE, bytes.data());
+}
+
+PictureAtlas::PictureAtlas(std::size_t count, int side)
+    : across_(static_cast<std::size_t>(std::ceil(std::sqrt(static_cast<double>(count))))), side_(side) {
+  const int width = std::max(1, static_cast<int>(across_) * side);
+  GLint largest = 0;
+  glGetIntegerv(GL_MAX_TEXTURE_SIZE, &largest);
+  if (width > largest) {
+    throw Error("OpenGL: " + std::to_string(count) + " pictures of side " + std::to_string(side) +
+                " need a texture larger than the driver's " + std::to_string(largest));
+  }
+  texture_ = bind_new_texture(GL_LINEAR);
+  // Three halvings of a picture of 64 leave 8 pixels, and hardly any of its neighbours.
+  glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MIN_FILTER, GL_LINEAR_MIPMAP_LINEAR);
+  glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MAX_LEVEL, 3);
+  const std::vector<std::uint8_t> nothing(static_cast<std::size_t>(width) * static_cast<std::size_t>(width) * 4, 0);
+  glTexImage2D(GL_TEXTURE_2D, 0, GL_RGBA8, width, width, 0, GL_RGBA, GL_UNSIGNED_BYTE, nothing.data());
+  glGenerateMipmap(GL_TEXTURE_2D);
+}
+
+void PictureAtlas::set(std::size_t picture, std::span<const std::uint8_t> rgba) {
+  const auto pixels = static_cast<std::size_t>(side_) * static_cast<std::size_t>(side_);
+  if (rgba.size() != 4 * pixels) {
+    throw Error("OpenGL: a picture of side " + std::to_string(side_) + " cannot be made of " + std::to_string(rgba.size()) +
+                " bytes");
+  }
+  glBindTexture(GL_TEXTURE_2D, texture_.get());
+  glPixelStorei(GL_UNPACK_ALIGNMENT, 4);
+  glPixelStorei(GL_UNPACK_ROW_LENGTH, 0);
+  const auto corner = [&](std::size_t position) { return static_cast<GLint>(position) * side_; };
+  glTexSubImage2D(GL_TEXTURE_2D, 0, corner(picture % across_), corner(picture / across_), side_, side_, GL_RGBA, GL_UNSIGNED_BYTE,
+                  rgba.data());
+}
+
+void PictureAtlas::finish() {
+  glBindTexture(GL_TEXTURE_2D, texture_.get());
+  glGenerateMipmap(GL_TEXTURE_2D);
+}
+
+PictureAtlas::Place PictureAtlas::place(std::size_t picture) const {
+  const auto side = 1.0F / static_cast<float>(across_);
+  // Half a pixel inside, so that linear reading does not reach the neighbours.
+  const float inset = 0.5F * side / static_cast<float>(side_);
+  const float left = side * static_cast<float>(picture % across_);
+  const float top = side * static_cast<float>(picture / across_);
+  return {left + inset, top + inset, left + side - inset, top + side - inset};
 }
 
 bool Canvas::resize(int width, int height) {

@@ -5,6 +5,8 @@
 #include "gl/handle.h"
 #include "view/colour_map.h"
 
+#include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace convscope::gl {
@@ -27,6 +29,30 @@ class LookupTexture {
 
  private:
   TextureHandle texture_;
+};
+
+/// Many small square RGBA pictures in one texture, side by side, with mipmaps: to be shown at any size. All of them are
+/// transparent at first.
+class PictureAtlas {
+ public:
+  /// Room for `count` pictures of `side` (a power of two) pixels. Throws Error when the driver has no texture that large.
+  PictureAtlas(std::size_t count, int side);
+  int side() const { return side_; }
+  /// Replaces a picture: side * side pixels of 8-bit RGBA. Throws Error for another number. Call finish() after the last one.
+  void set(std::size_t picture, std::span<const std::uint8_t> rgba);
+  /// Makes the smaller copies.
+  void finish();
+  GLuint name() const { return texture_.get(); }
+
+  struct Place {
+    float left, top, right, bottom;  ///< texture coordinates
+  };
+  Place place(std::size_t picture) const;
+
+ private:
+  TextureHandle texture_;
+  std::size_t across_;
+  int side_;
 };
 
 /// A picture that can be drawn into and then shown: 8-bit RGBA, nearest sampling.

@@ -1,6 +1,5 @@
 #include "panels/source_panel.h"
 
-#include "panels/head_grid.h"
 #include "panels/ui.h"
 #include "state/assets.h"
 
@@ -26,7 +25,7 @@ void SourcePanel::poll(Session& session) {
   if (!chosen.empty()) session.open(std::move(chosen));
 }
 
-void SourcePanel::draw(Session& session) {
+void SourcePanel::draw(Session& session, const std::map<LayerHead, double>& surveyed) {
   ui::title("Source");
   draw_description(session);
   draw_buttons(session);
@@ -34,13 +33,13 @@ void SourcePanel::draw(Session& session) {
   if (session.source()) {
     ImGui::Spacing();
     ui::dim("Heads by error, where measured");
-    ui::tooltip("Relative output error with the parameters below: bright is 0, dark is 1 or more, grey was not opened yet.");
+    ui::tooltip("Relative output error with the parameters below: bright is 0, dark is 1 or more, grey was not looked at yet.");
     const bool form_is_open = ImGui::GetStateStorage()->GetBool(ImGui::GetID("##planted"));
     const float form = ImGui::GetFrameHeightWithSpacing() * (form_is_open ? 7.0F : 1.0F);
     // The grid takes what the form leaves, but never so little that its cells cannot be told apart.
     const auto rows = static_cast<float>(std::min<std::size_t>(session.source()->layers().size(), 20));
     const float least = ImGui::GetFontSize() * (2.0F + 0.6F * rows);
-    draw_head_grid(session, std::max(ImGui::GetContentRegionAvail().y - form, least));
+    draw_head_grid(session, surveyed, std::max(ImGui::GetContentRegionAvail().y - form, least));
   } else {
     ImGui::Spacing();
     ui::wrapped("Drop q/k/v files (safetensors, npy) here, or open the example.");
@@ -89,10 +88,11 @@ void SourcePanel::draw_path_entry(Session& session) {
   }
 }
 
-void SourcePanel::draw_head_grid(Session& session, float height) {
+void SourcePanel::draw_head_grid(Session& session, const std::map<LayerHead, double>& surveyed, float height) {
   AnalysisRequest request = session.wanted();
-  const auto asked =
-      convscope::draw_head_grid(session.source()->layers(), {request.layer, request.head}, session.head_errors(), height);
+  std::map<LayerHead, double> errors = session.head_errors();
+  errors.insert(surveyed.begin(), surveyed.end());
+  const auto asked = convscope::draw_head_grid(session.source()->layers(), {request.layer, request.head}, errors, height);
   if (!asked) return;
   std::tie(request.layer, request.head) = *asked;
   session.want(request);

@@ -3,15 +3,18 @@
 #pragma once
 
 #include "panels/file_dialog.h"
+#include "panels/head_grid.h"
 #include "state/session.h"
 
+#include <map>
 #include <string>
 
 namespace convscope {
 
 class SourcePanel {
  public:
-  void draw(Session& session);
+  /// `surveyed`: errors of heads that were not opened.
+  void draw(Session& session, const std::map<LayerHead, double>& surveyed);
   /// Asks the user for files; where the system has no dialog, the panel asks for a path.
   void ask_for_files();
   /// Opens what a file dialog returned. Once a frame, also while the panel is hidden.
@@ -22,7 +25,7 @@ class SourcePanel {
   static void draw_description(const Session& session);
   void draw_buttons(Session& session);
   void draw_path_entry(Session& session);
-  static void draw_head_grid(Session& session, float height);
+  static void draw_head_grid(Session& session, const std::map<LayerHead, double>& surveyed, float height);
   void draw_planted_form(Session& session);
 
   FileDialog dialog_;

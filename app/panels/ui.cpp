@@ -1,5 +1,7 @@
 #include "panels/ui.h"
 
+#include <imgui_internal.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -46,6 +48,14 @@ void bold(std::string_view words) {
 }
 
 void title(const char* words) {
+  const ImGuiWindow* window = ImGui::GetCurrentWindow();
+  const bool has_bar =
+      window->DockNode ? !window->DockNode->IsHiddenTabBar() : (window->Flags & ImGuiWindowFlags_NoTitleBar) == 0;
+  if (has_bar) {
+    // That says it already; what is put on the title's line begins the panel.
+    ImGui::Dummy({0.0F, ImGui::GetTextLineHeight()});
+    return;
+  }
   // As far from the edge as the titles of the maps, clear of the corner that brings the tab bar back.
   ImGui::SetCursorPosY(ImGui::GetCursorPosY() + std::round(ImGui::GetStyle().ItemSpacing.y / 2.0F));
   bold(words);

@@ -45,7 +45,8 @@ App::App(const AppOptions& options)
       height_(options.height),
       settings_file_(options.settings_file),
       session_([this] { wake(); }),
-      maps_([this] { wake(); }) {
+      maps_([this] { wake(); }),
+      heads_([this] { wake(); }) {
   listen();
   platform_.start_imgui();
   load_fonts();
@@ -129,7 +130,7 @@ void App::wake() {
   glfwPostEmptyEvent();
 }
 
-bool App::settled() const { return !session_.busy() && !session_.awaits_poll() && maps_.settled(); }
+bool App::settled() const { return !session_.busy() && !session_.awaits_poll() && maps_.settled() && heads_.settled(); }
 
 double App::seconds_to_next_pulse() const {
   if (session_.busy() || source_.waits_for_dialog()) return 0.2;  // a progress bar moves
@@ -176,6 +177,8 @@ void App::render(GLuint framebuffer) {
   ++frames_drawn_;
   session_.poll();
   source_.poll(session_);
+  // Heads wait for what the user is looking at, and for the hand on the mouse.
+  heads_.poll(session_, session_.busy() || session_.awaits_poll() || !maps_.settled() || ImGui::IsAnyMouseDown());
   if (look_changed_) {
     look_changed_ = false;
     apply_theme(settings_.dark ? Theme::dark : Theme::light, settings_.ui_scale, visible_ ? platform_.display_scale() : 1.0);
@@ -276,7 +279,7 @@ void App::draw_panels() {
     if (ImGui::Begin(name)) contents();
     ImGui::End();
   };
-  panel(source_window, [&] { source_.draw(session_); });
+  panel(source_window, [&] { source_.draw(session_, heads_.errors_for(session_.wanted())); });
   panel(parameters_window, [&] { parameters_.draw(session_); });
   const AnalysisResult& result = session_.result();
   MapsInput input;
@@ -294,6 +297,8 @@ void App::draw_panels() {
   }
   panel(basis_window, [&] { basis_.draw(session_, view_); });
   panel(errors_window, [&] { errors_.draw(session_, view_); });
+  panel(heads_window, [&] { heads_.draw(session_, view_.colour_map); });
+  if (heads_.needs_frame()) frames_due_ = std::max(frames_due_, 1);
 }
 
 void App::draw_about() {

@@ -4,6 +4,7 @@
 
 #include "panels/attention_maps.h"
 #include "panels/basis_panel.h"
+#include "panels/heads_panel.h"
 #include "panels/parameters_panel.h"
 #include "panels/residual_errors_panel.h"
 #include "panels/source_panel.h"
@@ -55,6 +56,7 @@ class App {
   Session& session() { return session_; }
   MapView& view() { return view_; }
   const ParametersPanel& parameters() const { return parameters_; }
+  HeadsPanel& heads() { return heads_; }
 
  private:
   void listen();
@@ -101,6 +103,7 @@ class App {
   // Last: their threads call wake(), and their textures go before the context.
   Session session_;
   AttentionMaps maps_;
+  HeadsPanel heads_;
 };
 
 }  // namespace convscope

@@ -52,6 +52,18 @@ ConvBasis<T> ConvBasis<T>::starting_at_zero() const {
 }
 
 template <Real T>
+ConvBasis<T> ConvBasis<T>::first(Index segments) const {
+  if (segments < 0 || segments > count()) {
+    throw InvalidArgument("the first " + std::to_string(segments) + " segments were asked of a conv basis of " +
+                          std::to_string(count()) + "; the number must lie between 0 and that");
+  }
+  ConvBasis result(size_);
+  result.starts_.assign(starts_.begin(), starts_.begin() + segments);
+  result.lag_vectors_.assign(lag_vectors_.begin(), lag_vectors_.begin() + segments);
+  return result;
+}
+
+template <Real T>
 Index ConvBasis<T>::segment_of(Index column) const {
   return std::upper_bound(starts_.begin(), starts_.end(), column) - starts_.begin() - 1;
 }

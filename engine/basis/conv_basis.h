@@ -35,6 +35,10 @@ class ConvBasis {
 
   /// The same matrix as a basis that starts at column 0: with a segment of zeros in front where needed. Shares the lag vectors.
   ConvBasis starting_at_zero() const;
+  /// The first `segments` segments, the last of them extended to the last column; shares the lag vectors. This is what Recover
+  /// finds with k = segments, as its search for a start looks at nothing that comes later. Throws InvalidArgument unless
+  /// 0 <= segments <= count().
+  ConvBasis first(Index segments) const;
 
   /// The segment that column j belongs to, -1 for a column before start(0). Cost O(log k).
   Index segment_of(Index column) const;

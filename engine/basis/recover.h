@@ -27,6 +27,7 @@ struct RecoverOptions {
   Search search = Search::binary;
 
   bool operator==(const RecoverOptions&) const = default;
+
   /// A column differs when its distance is at least this: delta - 2 T eps.
   double threshold() const { return delta - 2.0 * static_cast<double>(T) * eps; }
 };

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -106,6 +107,27 @@ TYPED_TEST(ConvBasisTest, ConstructorRejectsWhatIsNoBasis) {
   rejected(4, {0, 2}, {lag(4)});
   rejected(4, {0}, {lag(4), lag(2)});
   rejected(0, {0}, {lag(0)});
+}
+
+TYPED_TEST(ConvBasisTest, TheFirstSegmentsReachToTheLastColumnAndShareTheLagVectors) {
+  using T = TypeParam;
+  Rng rng(5);
+  const std::vector<Index> starts{2, 7, 8, 19};
+  const ConvBasis<T> basis = whole_basis<T>(20, starts, rng);
+  for (Index segments = 0; segments <= basis.count(); ++segments) {
+    const ConvBasis<T> part = basis.first(segments);
+    ASSERT_EQ(part.count(), segments);
+    EXPECT_EQ(part.size(), basis.size());
+    for (Index r = 0; r < segments; ++r) EXPECT_EQ(part.lag_vector(r).data(), basis.lag_vector(r).data());
+    for (Index j = 0; j < basis.size(); ++j) {
+      const Index r = std::min(basis.segment_of(j), segments - 1);
+      for (Index i = j; i < basis.size(); ++i) {
+        EXPECT_EQ(part.entry(i, j), r < 0 ? T(0) : basis.lag_vector(r)[static_cast<std::size_t>(i - j)]);
+      }
+    }
+  }
+  message_of<InvalidArgument>([&] { basis.first(5); });
+  message_of<InvalidArgument>([&] { basis.first(-1); });
 }
 
 TYPED_TEST(ConvBasisTest, StartingAtZeroIsTheSameMatrixAndSharesTheLagVectors) {
