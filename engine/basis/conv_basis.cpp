@@ -52,6 +52,15 @@ ConvBasis<T> ConvBasis<T>::starting_at_zero() const {
 }
 
 template <Real T>
+ConvBasis<T> ConvBasis<T>::first(Index count) const {
+  ConvBasis result = *this;
+  const auto kept = static_cast<std::size_t>(std::clamp<Index>(count, 0, this->count()));
+  result.starts_.resize(kept);
+  result.lag_vectors_.resize(kept);
+  return result;
+}
+
+template <Real T>
 Index ConvBasis<T>::segment_of(Index column) const {
   return std::upper_bound(starts_.begin(), starts_.end(), column) - starts_.begin() - 1;
 }

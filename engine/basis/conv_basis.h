@@ -35,6 +35,8 @@ class ConvBasis {
 
   /// The same matrix as a basis that starts at column 0: with a segment of zeros in front where needed. Shares the lag vectors.
   ConvBasis starting_at_zero() const;
+  /// The basis of the first `count` segments: the last of them then reaches to the end. Shares the lag vectors.
+  ConvBasis first(Index count) const;
 
   /// The segment that column j belongs to, -1 for a column before start(0). Cost O(log k).
   Index segment_of(Index column) const;
