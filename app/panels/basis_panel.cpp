@@ -58,6 +58,12 @@ void setup_lag_axis(Index n) {
 }  // namespace
 
 void BasisPanel::draw(const Session& session, const MapView& view) {
+  ui::help_mark(
+      "The recovered conv basis of the scores: S ≈ Σ_r conv(b_r, m_r), kept as lag vectors u_r = b_1 + ... + b_r. For a column j "
+      "of "
+      "segment r, S_ij ≈ u_r[i − j].\n"
+      "Each curve is one lag vector against the lag i − j; weight is exp(u_r − largest score), attention before its normaliser.\n"
+      "Pointing at a map highlights the segment of its column; start and extent m_r = n − start are in columns.");
   ui::title("Basis");
   const AnalysisResult& result = session.result();
   if (!result.analysis) {

@@ -29,6 +29,9 @@ void dim(std::string_view text);
 void bold(std::string_view text);
 /// The title of a panel: its tab bar is hidden until the user wants to move it.
 void title(const char* words);
+/// A "?" at the right end of the panel's title, whose tooltip explains the panel: what it shows, its formula, what to do with it.
+/// Called before title(), which then starts where it would have without the mark.
+void help_mark(std::string_view text);
 /// Text that wraps at the panel's edge.
 void wrapped(std::string_view text);
 void wrapped(std::string_view text, const ImVec4& colour);

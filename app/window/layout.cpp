@@ -34,15 +34,18 @@ void build_default_layout(ImGuiID id, ImVec2 size) {
   const ImGuiID exact = ImGui::DockBuilderSplitNode(maps, ImGuiDir_Left, 1.0F / 3.0F, nullptr, &other_maps);
   ImGuiID residual = 0;
   const ImGuiID approximation = ImGui::DockBuilderSplitNode(other_maps, ImGuiDir_Left, 0.5F, nullptr, &residual);
-  ImGuiID errors = 0;
-  const ImGuiID basis = ImGui::DockBuilderSplitNode(bottom, ImGuiDir_Left, 0.5F, nullptr, &errors);
-  const std::array<std::pair<const char*, ImGuiID>, 7> places{{{source_window, source},
+  ImGuiID others = 0;
+  const ImGuiID basis = ImGui::DockBuilderSplitNode(bottom, ImGuiDir_Left, 1.0F / 3.0F, nullptr, &others);
+  ImGuiID runtime = 0;
+  const ImGuiID errors = ImGui::DockBuilderSplitNode(others, ImGuiDir_Left, 0.5F, nullptr, &runtime);
+  const std::array<std::pair<const char*, ImGuiID>, 8> places{{{source_window, source},
                                                                {parameters_window, parameters},
                                                                {"###exact", exact},
                                                                {"###approximation", approximation},
                                                                {"###residual", residual},
                                                                {basis_window, basis},
-                                                               {errors_window, errors}}};
+                                                               {errors_window, errors},
+                                                               {runtime_window, runtime}}};
   for (const auto& [window, node] : places) {
     ImGui::DockBuilderDockWindow(window, node);
     // Panels carry their titles; a click into a panel's corner shows the bar that moves it.

@@ -29,8 +29,8 @@ class WindowTest : public testing::Test {
 
   void open(WindowOptions options) {
     app_.reset();  // one at a time
-    app_ = std::make_unique<App>(
-        AppOptions{.window = std::move(options), .width = width, .height = height, .visible = false, .settings_file = {}});
+    app_ = std::make_unique<App>(AppOptions{
+        .window = std::move(options), .width = width, .height = height, .visible = false, .measure = false, .settings_file = {}});
     settle();
   }
 
@@ -254,7 +254,7 @@ TEST_F(WindowTest, LayoutIsKeptFromRunToRun) {
   app_.reset();
   const auto open_with_settings = [&] {
     app_ = std::make_unique<App>(
-        AppOptions{.window = {}, .width = width, .height = height, .visible = false, .settings_file = path});
+        AppOptions{.window = {}, .width = width, .height = height, .visible = false, .measure = false, .settings_file = path});
     app_->frame();
     app_->frame();
     app_->frame();

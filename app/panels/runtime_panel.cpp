@@ -1,0 +1,252 @@
+#include "panels/runtime_panel.h"
+
+#include "attention/exact_attention.h"
+#include "core/threads.h"
+#include "panels/plot_drawing.h"
+#include "panels/ui.h"
+#include "state/text.h"
+#include "view/runtime_fit.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace convscope {
+
+namespace {
+
+struct Method {
+  const char* key;
+  const char* name;
+  const char* help;
+};
+
+constexpr const char* conv_key = "conv_partitioned";
+constexpr std::array<Method, 4> methods{
+    {{"exact", "exact", ""}, {"conv_full", "conv, full FFT", ""}, {conv_key, "conv", ""}, {"planned", "planned", ""}}};
+
+ImVec4 colour_of_method(std::string_view key) {
+  if (key == "exact") return subject_colour(Subject::exact);
+  if (key == "conv_full") return subject_colour(Subject::conv_full);
+  if (key == conv_key) return subject_colour(Subject::conv);
+  return aside_colour();
+}
+
+ImVec4 faint(ImVec4 colour, float alpha) {
+  colour.w *= alpha;
+  return colour;
+}
+
+/// The columns that ImPlot takes.
+struct Columns {
+  std::vector<double> n, seconds, least, most;
+  void add(const CurvePoint& point) {
+    n.push_back(static_cast<double>(point.n));
+    seconds.push_back(point.seconds);
+    least.push_back(point.seconds_min);
+    most.push_back(point.seconds_max);
+  }
+  int count() const { return static_cast<int>(n.size()); }
+};
+
+/// Line through the measured points with its band, dashed and hollow where times are extrapolated.
+void draw_curve(const Method& method, std::span<const CurvePoint> curve) {
+  Columns measured;
+  Columns guessed;  // begins with the last measured one
+  for (const CurvePoint& point : curve) {
+    if (point.extrapolated && guessed.n.empty() && measured.count() > 0) {
+      guessed.n.push_back(measured.n.back());
+      guessed.seconds.push_back(measured.seconds.back());
+    }
+    (point.extrapolated ? guessed : measured).add(point);
+  }
+  const ImVec4 colour = colour_of_method(method.key);
+  const auto steepness = slope(curve);
+  const std::string label = steepness ? fmt::format("{}  ~ n^{:.2f}##{}", method.name, *steepness, method.key)
+                                      : fmt::format("{}##{}", method.name, method.key);
+  ImPlotSpec band;
+  band.FillColor = colour;
+  band.FillAlpha = 0.22F;
+  band.Flags = ImPlotItemFlags_NoLegend;
+  ImPlot::PlotShaded(fmt::format("##band{}", method.key).c_str(), measured.n.data(), measured.least.data(), measured.most.data(),
+                     measured.count(), band);
+  ImPlotSpec line;
+  line.LineColor = colour;
+  line.LineWeight = std::string_view(method.key) == "planned" ? 1.0F : 1.75F;
+  line.Marker = ImPlotMarker_Circle;
+  line.MarkerSize = 2.5F;
+  line.MarkerFillColor = colour;
+  ImPlot::PlotLine(label.c_str(), measured.n.data(), measured.seconds.data(), measured.count(), line);
+  if (guessed.n.empty()) return;
+  draw_dashed(guessed.n, guessed.seconds, colour);
+  ImPlotSpec hollow;
+  hollow.LineColor = colour;
+  hollow.Marker = ImPlotMarker_Circle;
+  hollow.MarkerSize = 3.0F;
+  hollow.MarkerLineColor = colour;
+  hollow.MarkerFillColor = ImGui::GetStyleColorVec4(ImGuiCol_WindowBg);
+  hollow.Flags = ImPlotItemFlags_NoLegend;
+  const std::size_t skipped = measured.n.empty() ? 0 : 1;
+  ImPlot::PlotScatter(fmt::format("##hollow{}", method.key).c_str(), guessed.n.data() + skipped, guessed.seconds.data() + skipped,
+                      guessed.count() - static_cast<int>(skipped), hollow);
+}
+
+/// The curves of an earlier setting: only to compare with.
+void draw_stale(const Method& method, std::span<const CurvePoint> curve) {
+  Columns columns;
+  for (const CurvePoint& point : curve) columns.add(point);
+  ImPlotSpec line;
+  line.LineColor = faint(colour_of_method(method.key), 0.35F);
+  line.LineWeight = 1.0F;
+  line.Flags = ImPlotItemFlags_NoLegend;
+  ImPlot::PlotLine(fmt::format("##earlier{}", method.key).c_str(), columns.n.data(), columns.seconds.data(), columns.count(),
+                   line);
+}
+
+std::pair<double, double> range_of_seconds(const RuntimeView& view) {
+  double low = std::numeric_limits<double>::infinity();
+  double high = 0.0;
+  for (const auto* points : {&view.points, &view.earlier}) {
+    for (const CurvePoint& point : *points) {
+      low = std::min(low, point.seconds_min);
+      high = std::max(high, point.seconds_max);
+    }
+  }
+  if (!(high > 0.0) || !(low > 0.0)) return {1e-5, 1.0};
+  return {low / 1.5, high * 2.0};
+}
+
+std::string setting_text(const RuntimeSetting& setting) {
+  convbasis::RunContext context;
+  context.threads = setting.threads;
+  const int threads = convbasis::thread_count(context);
+  return fmt::format("d {} · k {} · {} thread{} · {} · float32", setting.d, setting.k, threads, threads == 1 ? "" : "s",
+                     convbasis::kernel_instruction_set());
+}
+
+}  // namespace
+
+void RuntimePanel::draw(const Session& session, RuntimeMeasurer& measurer) {
+  ui::help_mark(
+      "Time of one head's attention against n, measured on this machine with planted inputs while nothing else runs: median of "
+      "several runs, the band is their range. Dashed and hollow: carried on, not measured.\n"
+      "exact: n² (d + d_v) / 2 multiply-adds. conv: recover, exponentials and k convolutions, k n d log n; \"full FFT\" is the "
+      "paper's scheme, \"conv\" the partitioned one. planned: whichever is expected to be faster.\n"
+      "n^p is the slope of the upper half. The conv way pays to the right of the crossover.");
+  ui::title("Runtime");
+  if (!session.source()) {
+    ui::empty_state(
+        "How long exact and conv attention take on this machine is measured here, in the background, once a head is open.");
+    return;
+  }
+  const AnalysisRequest& wanted = session.wanted();
+  measurer.want({.d = session.source()->layer(wanted.layer).width, .k = wanted.k, .threads = 0});
+  const RuntimeView view = measurer.view();
+  draw_buttons(view, measurer);
+  const float line = ImGui::GetTextLineHeightWithSpacing();
+  if (view.points.empty() && view.earlier.empty()) {
+    const float bottom = ImGui::GetContentRegionMax().y - line;
+    ui::empty_state(
+        view.state == RuntimeView::State::done
+            ? fmt::format("A planted input with k = {} needs more tokens than are measured here. Choose a smaller k.",
+                          view.setting.k)
+            : "Measures exact and conv attention for 256 to 32768 tokens, with the width of this head and the present k, "
+              "whenever nothing else runs. Some 20 seconds in all.");
+    ImGui::SetCursorPosY(bottom);
+  } else {
+    draw_plot(view, wanted.n, std::max(ImGui::GetContentRegionAvail().y - 2.0F * line, 4.0F * line));
+    ui::fitted(findings(view, wanted.n));
+  }
+  ui::fitted(state_line(view),
+             ImGui::GetColorU32(view.state == RuntimeView::State::failed ? ui::error_colour() : aside_colour()));
+}
+
+void RuntimePanel::draw_buttons(const RuntimeView& view, RuntimeMeasurer& measurer) {
+  using State = RuntimeView::State;
+  ImGui::SameLine(0.0F, ImGui::GetFontSize());
+  if (view.state == State::measuring || view.state == State::paused) {
+    if (ImGui::SmallButton("Stop")) measurer.stop();
+    ui::tooltip("Measure no more, until asked to.");
+  } else {
+    if (ImGui::SmallButton(view.state == State::stopped ? "Measure" : "Measure again")) measurer.again();
+    ui::tooltip("Take all times anew.");
+  }
+}
+
+void RuntimePanel::draw_plot(const RuntimeView& view, Index n, float height) {
+  const ImPlotFlags flags = ImPlotFlags_NoMouseText | ImPlotFlags_NoBoxSelect | ImPlotFlags_NoMenus;
+  if (!ImPlot::BeginPlot("##runtime", {-1.0F, height}, flags)) return;
+  const std::size_t points = view.points.size() + view.earlier.size();
+  const ImPlotCond when = std::exchange(fitted_points_, points) == points ? ImPlotCond_Once : ImPlotCond_Always;
+  const auto [low, high] = range_of_seconds(view);
+  const double left = std::min(200.0, static_cast<double>(std::max<Index>(n, 2)) / 1.2);
+  const double right = std::max(42000.0, static_cast<double>(n) * 1.2);
+  ImPlot::SetupAxes("n tokens", nullptr);
+  setup_power_axis(ImAxis_X1, left, right, 5);
+  setup_seconds_axis(ImAxis_Y1);
+  ImPlot::SetupAxisLimits(ImAxis_X1, left, right, when);
+  ImPlot::SetupAxisLimits(ImAxis_Y1, low, high, when);
+  ImPlot::SetupLegend(ImPlotLocation_NorthWest);
+  for (const Method& method : methods) draw_stale(method, points_of(view.earlier, method.key));
+  for (const Method& method : methods) {
+    const auto curve = points_of(view.points, method.key);
+    if (!curve.empty()) draw_curve(method, curve);
+  }
+  const bool anew = !view.points.empty();
+  const auto& shown = anew ? view.points : view.earlier;
+  const auto conv = points_of(shown, conv_key);
+  const Crossover crossing = crossover(points_of(shown, "exact"), conv);
+  if (crossing.kind == Crossover::Kind::at)
+    draw_vertical_mark(crossing.n, fmt::format("{:.0f}", crossing.n), ImGui::GetStyleColorVec4(ImGuiCol_Text));
+  draw_vertical_mark(static_cast<double>(n), fmt::format("n {}", n), aside_colour());
+  ImPlot::EndPlot();
+}
+
+std::string RuntimePanel::findings(const RuntimeView& view, Index n) {
+  const auto& points = view.points.empty() ? view.earlier : view.points;
+  const auto exact = points_of(points, "exact");
+  const auto conv = points_of(points, conv_key);
+  std::string text = fmt::format("here, n {}:", n);
+  const auto at = static_cast<double>(n);
+  if (const auto seconds = seconds_at(exact, at)) text += " exact " + seconds_text(*seconds);
+  if (const auto seconds = seconds_at(conv, at)) text += " · conv " + seconds_text(*seconds);
+  const Crossover crossing = crossover(exact, conv);
+  switch (crossing.kind) {
+    case Crossover::Kind::at:
+      return text + fmt::format(" · crossover {}n ≈ {:.0f}", crossing.extrapolated ? "(extrapolated) " : "", crossing.n);
+    case Crossover::Kind::always:
+      return text + " · conv always faster";
+    case Crossover::Kind::never:
+      return text + " · exact always faster";
+    case Crossover::Kind::unknown:
+      break;
+  }
+  return text;
+}
+
+std::string RuntimePanel::state_line(const RuntimeView& view) {
+  using State = RuntimeView::State;
+  const std::string setting = setting_text(view.setting);
+  const std::string stale = view.earlier.empty() ? "" : fmt::format(" · faint: k {}, before", view.earlier_setting.k);
+  switch (view.state) {
+    case State::unasked:
+      return setting;
+    case State::paused:
+      return "waits while you work · " + setting + stale;
+    case State::measuring:
+      return fmt::format("measuring n = {} … · {}{}", view.n, setting, stale);
+    case State::stopped:
+      return "stopped · " + setting + stale;
+    case State::done:
+      return "done · " + setting;
+    case State::failed:
+      return "failed: " + view.failure;
+  }
+  return setting;
+}
+
+}  // namespace convscope
