@@ -159,19 +159,17 @@ void ParametersPanel::draw_search(AnalysisRequest& request) const {
 void ParametersPanel::draw_target(AnalysisRequest& request, ErrorCurve& curve) {
   constexpr double least_percent = 1e-6;
   ImGui::AlignTextToFramePadding();
-  ui::dim("error below");
+  ui::dim(columns_.named ? "error below" : "error <");
   ui::tooltip("The relative output error ||Y~ − Y|| / ||Y|| to get below, in percent.");
   ImGui::SameLine();
   double percent = 100.0 * curve.target();
   ImGui::PushFont(ui::mono_font());
   ImGui::SetNextItemWidth(columns_.number_width);
-  ImGui::InputDouble("##target", &percent, 0.0, 0.0, "%.4g");
+  ImGui::InputDouble("##target", &percent, 0.0, 0.0, "%.4g %%");
   const bool typed = ImGui::IsItemDeactivatedAfterEdit();
   ImGui::PopFont();
   if (typed && percent == percent) curve.set_target(std::clamp(percent, least_percent, 1e6) / 100.0);
-  ImGui::SameLine(0.0F, ImGui::GetStyle().ItemInnerSpacing.x);
-  ui::dim("%");
-  ImGui::SameLine(0.0F, ImGui::GetFontSize());
+  ImGui::SameLine();
   if (ImGui::Checkbox("follow", &follow_)) followed_k_ = request.k;
   ui::tooltip("Sets k to the smallest one with an error below this, also for the next head, until you set k by hand.");
   follow_target(request, curve);
@@ -185,7 +183,7 @@ void ParametersPanel::draw_target(AnalysisRequest& request, ErrorCurve& curve) {
   } else if (!known.failure.empty()) {
     ui::fitted(known.failure, ImGui::GetColorU32(ui::error_colour()));
   } else {
-    ui::fitted(describe_target(known.points, known.complete, curve.target()), ImGui::GetColorU32(ImGuiCol_TextDisabled));
+    ui::wrapped(describe_target(known.points, known.complete, curve.target()), ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled));
   }
 }
 

@@ -57,7 +57,7 @@ void draw_dashed(std::span<const double> x, std::span<const double> y, const ImV
   ImPlot::PopPlotClipRect();
 }
 
-void draw_vertical_mark(double x, const std::string& label, const ImVec4& colour) {
+void draw_vertical_mark(double x, const std::string& label, const ImVec4& colour, int line) {
   const ImVec2 corner = ImPlot::GetPlotPos();
   const ImVec2 size = ImPlot::GetPlotSize();
   const float place = std::round(ImPlot::PlotToPixels(x, 1.0).x);
@@ -69,7 +69,8 @@ void draw_vertical_mark(double x, const std::string& label, const ImVec4& colour
   const ImVec2 text = ImGui::CalcTextSize(label.c_str());
   const float gap = std::round(text.y / 4.0F);
   const bool to_the_right = place + gap + text.x < corner.x + size.x || place - corner.x < size.x / 2.0F;
-  draw->AddText({to_the_right ? place + gap : place - gap - text.x, corner.y + size.y - text.y - gap}, ink, label.c_str());
+  draw->AddText({to_the_right ? place + gap : place - gap - text.x, corner.y + text.y * static_cast<float>(line) + gap}, ink,
+                label.c_str());
   ImPlot::PopPlotClipRect();
 }
 

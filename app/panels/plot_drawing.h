@@ -21,8 +21,8 @@ ImVec4 aside_colour();
 /// Lines between consecutive points (x[i], y[i]) in plot coordinates, dashed. Not in the legend.
 void draw_dashed(std::span<const double> x, std::span<const double> y, const ImVec4& colour);
 
-/// A dashed vertical line through the whole plot with `label` at its foot, beside the line at the side that has more room.
-void draw_vertical_mark(double x, const std::string& label, const ImVec4& colour);
+/// A dashed vertical line through the whole plot with `label` beside it, `line` lines below its top.
+void draw_vertical_mark(double x, const std::string& label, const ImVec4& colour, int line = 0);
 
 /// The axis is logarithmic in seconds: "10 us", "1 ms", "1 s" at powers of ten.
 void setup_seconds_axis(ImAxis axis);

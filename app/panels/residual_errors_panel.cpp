@@ -26,7 +26,7 @@ constexpr std::size_t worst_count = 12;
 CellIndex cell_of_row(Index row) { return {row, row}; }
 
 constexpr std::size_t histogram_bins = 40;
-constexpr double least_decades_for_log = 100.0;  // errors that spread this far are drawn on a logarithmic axis
+constexpr double least_spread_for_log = 100.0;  // errors that spread this far are drawn on a logarithmic axis
 
 /// The rows that row_error is of: all of them, unless the report says which.
 template <class Report>
@@ -101,7 +101,7 @@ void ResidualErrorsPanel::draw_tabs(bool numbers_beside) {
     const char* name;
   };
   constexpr std::array<Choice, 4> choices{
-      {{Tab::rows, "rows"}, {Tab::histogram, "histogram"}, {Tab::against_k, "against k"}, {Tab::numbers, "numbers"}}};
+      {{Tab::rows, "rows"}, {Tab::histogram, "histogram"}, {Tab::against_k, "by k"}, {Tab::numbers, "numbers"}}};
   ImGui::SameLine(0.0F, ImGui::GetFontSize());
   for (const Choice& choice : choices) {
     if (choice.tab == Tab::numbers && numbers_beside) continue;
@@ -195,30 +195,32 @@ void ResidualErrorsPanel::draw_histogram(float width) {
   if (!aside.empty()) ui::dim(aside);
 }
 
+ResidualErrorsPanel::CurveColumns ResidualErrorsPanel::columns_of(const ErrorCurveView& curve) {
+  CurveColumns columns;
+  for (const KError& point : curve.points) {
+    columns.k.push_back(static_cast<double>(point.k));
+    columns.error.push_back(point.error);
+    if (point.error > 0.0) columns.least = std::min(columns.least, point.error);
+    if (point.error > columns.most) columns.most = point.error;
+  }
+  return columns;
+}
+
 void ResidualErrorsPanel::draw_against_k(Session& session, const ErrorCurve& curve, float width) {
   const ErrorCurveView known = curve.view();
+  const CurveColumns columns = columns_of(known);
   const AnalysisRequest& shown = session.result().request;
   const float below = ImGui::GetTextLineHeightWithSpacing();
-  std::vector<double> ks;
-  std::vector<double> errors;
-  double least = INFINITY;
-  double most = 0.0;
-  for (const KError& point : known.points) {
-    ks.push_back(static_cast<double>(point.k));
-    errors.push_back(point.error);
-    if (point.error > 0.0) least = std::min(least, point.error);
-    if (point.error > most) most = point.error;
-  }
   const ImPlotFlags flags = ImPlotFlags_NoLegend | ImPlotFlags_NoMouseText | ImPlotFlags_NoBoxSelect | ImPlotFlags_NoMenus;
   if (ImPlot::BeginPlot("##k", {width, -below}, flags)) {
     const double right = static_cast<double>(std::max<Index>({known.largest, shown.k, 2}));
     ImPlot::SetupAxes("k lag vectors", "error", ImPlotAxisFlags_Lock, ImPlotAxisFlags_Lock);
     setup_power_axis(ImAxis_X1, 1.0, right, 9);
     ImPlot::SetupAxisLimits(ImAxis_X1, 0.85, right * 1.2, ImPlotCond_Always);
-    const bool logarithmic = most > least_decades_for_log * least;
+    const bool logarithmic = columns.most > least_spread_for_log * columns.least;
     if (logarithmic) ImPlot::SetupAxisScale(ImAxis_Y1, ImPlotScale_Log10);
-    ImPlot::SetupAxisLimits(ImAxis_Y1, logarithmic ? least / 2.0 : 0.0, most > 0.0 ? most * (logarithmic ? 2.0 : 1.15) : 1.0,
-                            ImPlotCond_Always);
+    const double top = columns.most > 0.0 ? columns.most * (logarithmic ? 2.0 : 1.15) : 1.0;
+    ImPlot::SetupAxisLimits(ImAxis_Y1, logarithmic ? columns.least / 2.0 : 0.0, top, ImPlotCond_Always);
     draw_dashed(std::array{0.85, right * 1.2}, std::array{curve.target(), curve.target()}, aside_colour());
     ImPlotSpec line;
     line.LineColor = subject_colour(Subject::residual);
@@ -226,7 +228,7 @@ void ResidualErrorsPanel::draw_against_k(Session& session, const ErrorCurve& cur
     line.Marker = ImPlotMarker_Circle;
     line.MarkerSize = 3.0F;
     line.MarkerFillColor = subject_colour(Subject::residual);
-    ImPlot::PlotLine("error", ks.data(), errors.data(), static_cast<int>(ks.size()), line);
+    ImPlot::PlotLine("error", columns.k.data(), columns.error.data(), static_cast<int>(columns.k.size()), line);
     draw_vertical_mark(static_cast<double>(session.wanted().k), fmt::format("k {}", session.wanted().k), aside_colour());
     ImPlotSpec here;
     here.Marker = ImPlotMarker_Diamond;
@@ -237,22 +239,28 @@ void ResidualErrorsPanel::draw_against_k(Session& session, const ErrorCurve& cur
     const ImVec2 corner = ImPlot::GetPlotPos();
     const ImVec2 size = ImPlot::GetPlotSize();
     curve_rectangle_ = ImVec4(corner.x, corner.y, corner.x + size.x, corner.y + size.y);
-    if (ImPlot::IsPlotHovered()) {
-      const auto k = std::clamp<Index>(std::llround(ImPlot::GetPlotMousePos().x), 1, std::max<Index>(known.largest, 1));
-      if (!ks.empty()) {
-        const KError& point = known.points[nearest(ks, static_cast<double>(k))];
-        ImGui::SetTooltip("k = %td: error %s\nclick or drag: k = %td", point.k, short_number(point.error).c_str(), k);
-      }
-      if (ImGui::IsMouseDown(ImGuiMouseButton_Left) && k != session.wanted().k) {
-        AnalysisRequest wish = session.wanted();
-        wish.k = k;
-        session.want(wish);
-      }
-    }
+    if (ImPlot::IsPlotHovered()) choose_k(session, known);
     ImPlot::EndPlot();
   }
-  ui::fitted(describe_target(known.points, known.complete, curve.target()),
-             ImGui::GetColorU32(known.failure.empty() ? ImGuiCol_TextDisabled : ImGuiCol_Text));
+  if (known.failure.empty()) {
+    ui::fitted(fmt::format("error below {:.4g} %: {}", 100.0 * curve.target(),
+                           describe_target(known.points, known.complete, curve.target())),
+               ImGui::GetColorU32(aside_colour()));
+  } else {
+    ui::fitted(known.failure, ImGui::GetColorU32(ui::error_colour()));
+  }
+}
+
+void ResidualErrorsPanel::choose_k(Session& session, const ErrorCurveView& curve) {
+  const auto k = std::clamp<Index>(std::llround(ImPlot::GetPlotMousePos().x), 1, std::max<Index>(curve.largest, 1));
+  if (!curve.points.empty()) {
+    const KError& point = curve.points[nearest(columns_of(curve).k, static_cast<double>(k))];
+    ImGui::SetTooltip("k = %td: error %s\nclick or drag: k = %td", point.k, short_number(point.error).c_str(), k);
+  }
+  if (!ImGui::IsMouseDown(ImGuiMouseButton_Left) || k == session.wanted().k) return;
+  AnalysisRequest wish = session.wanted();
+  wish.k = k;
+  session.want(wish);
 }
 
 void ResidualErrorsPanel::draw_numbers(const AnalysisResult& result, MapView& view) const {

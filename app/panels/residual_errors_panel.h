@@ -9,6 +9,7 @@
 
 #include <imgui.h>
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -26,6 +27,15 @@ class ResidualErrorsPanel {
   ImVec4 curve_rectangle() const { return curve_rectangle_; }
 
  private:
+  struct CurveColumns {
+    std::vector<double> k, error;  ///< as plotted
+    double least = INFINITY;       ///< of the errors above 0
+    double most = 0.0;
+  };
+
+  static CurveColumns columns_of(const ErrorCurveView& curve);
+  /// The mouse is over the plot: a tooltip, and k while the button is down.
+  static void choose_k(Session& session, const ErrorCurveView& curve);
   void refresh(const AnalysisResult& result);
   void draw_tabs(bool numbers_beside);
   void draw_by_row(const AnalysisResult& result, MapView& view, float width);

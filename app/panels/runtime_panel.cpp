@@ -27,7 +27,10 @@ struct Method {
 
 constexpr const char* conv_key = "conv_partitioned";
 constexpr std::array<Method, 4> methods{
-    {{"exact", "exact", ""}, {"conv_full", "conv, full FFT", ""}, {conv_key, "conv", ""}, {"planned", "planned", ""}}};
+    {{"exact", "exact", "Exact attention: n² (d + d_v) / 2 multiply-adds."},
+     {"conv_full", "full FFT", "Conv attention as in the paper: one FFT of length 2n for every lag vector and column of V."},
+     {conv_key, "conv", "Conv attention by a partitioned convolution, recover and exponentials included."},
+     {"planned", "planned", "Whichever of exact and conv is expected to be faster."}}};
 
 ImVec4 colour_of_method(std::string_view key) {
   if (key == "exact") return subject_colour(Subject::exact);
@@ -65,13 +68,9 @@ void draw_curve(const Method& method, std::span<const CurvePoint> curve) {
     (point.extrapolated ? guessed : measured).add(point);
   }
   const ImVec4 colour = colour_of_method(method.key);
-  const auto steepness = slope(curve);
-  const std::string label = steepness ? fmt::format("{}  ~ n^{:.2f}##{}", method.name, *steepness, method.key)
-                                      : fmt::format("{}##{}", method.name, method.key);
   ImPlotSpec band;
   band.FillColor = colour;
   band.FillAlpha = 0.22F;
-  band.Flags = ImPlotItemFlags_NoLegend;
   ImPlot::PlotShaded(fmt::format("##band{}", method.key).c_str(), measured.n.data(), measured.least.data(), measured.most.data(),
                      measured.count(), band);
   ImPlotSpec line;
@@ -80,7 +79,7 @@ void draw_curve(const Method& method, std::span<const CurvePoint> curve) {
   line.Marker = ImPlotMarker_Circle;
   line.MarkerSize = 2.5F;
   line.MarkerFillColor = colour;
-  ImPlot::PlotLine(label.c_str(), measured.n.data(), measured.seconds.data(), measured.count(), line);
+  ImPlot::PlotLine(method.name, measured.n.data(), measured.seconds.data(), measured.count(), line);
   if (guessed.n.empty()) return;
   draw_dashed(guessed.n, guessed.seconds, colour);
   ImPlotSpec hollow;
@@ -89,7 +88,6 @@ void draw_curve(const Method& method, std::span<const CurvePoint> curve) {
   hollow.MarkerSize = 3.0F;
   hollow.MarkerLineColor = colour;
   hollow.MarkerFillColor = ImGui::GetStyleColorVec4(ImGuiCol_WindowBg);
-  hollow.Flags = ImPlotItemFlags_NoLegend;
   const std::size_t skipped = measured.n.empty() ? 0 : 1;
   ImPlot::PlotScatter(fmt::format("##hollow{}", method.key).c_str(), guessed.n.data() + skipped, guessed.seconds.data() + skipped,
                       guessed.count() - static_cast<int>(skipped), hollow);
@@ -102,7 +100,6 @@ void draw_stale(const Method& method, std::span<const CurvePoint> curve) {
   ImPlotSpec line;
   line.LineColor = faint(colour_of_method(method.key), 0.35F);
   line.LineWeight = 1.0F;
-  line.Flags = ImPlotItemFlags_NoLegend;
   ImPlot::PlotLine(fmt::format("##earlier{}", method.key).c_str(), columns.n.data(), columns.seconds.data(), columns.count(),
                    line);
 }
@@ -158,6 +155,7 @@ void RuntimePanel::draw(const Session& session, RuntimeMeasurer& measurer) {
               "whenever nothing else runs. Some 20 seconds in all.");
     ImGui::SetCursorPosY(bottom);
   } else {
+    draw_legend(view.points.empty() ? view.earlier : view.points);
     draw_plot(view, wanted.n, std::max(ImGui::GetContentRegionAvail().y - 2.0F * line, 4.0F * line));
     ui::fitted(findings(view, wanted.n));
   }
@@ -177,8 +175,27 @@ void RuntimePanel::draw_buttons(const RuntimeView& view, RuntimeMeasurer& measur
   }
 }
 
+void RuntimePanel::draw_legend(std::span<const CurvePoint> points) {
+  const float right = ImGui::GetContentRegionMax().x;
+  const float gap = ImGui::GetFontSize();
+  bool first = true;
+  for (const Method& method : methods) {
+    const auto curve = points_of(points, method.key);
+    if (curve.empty()) continue;
+    const auto steepness = slope(curve);
+    const std::string text = steepness ? fmt::format("{} ~ n^{:.2f}", method.name, *steepness) : method.name;
+    const float end = ImGui::GetItemRectMax().x - ImGui::GetWindowPos().x + gap + ImGui::CalcTextSize(text.c_str()).x;
+    if (!first && end <= right) ImGui::SameLine(0.0F, gap);
+    first = false;
+    ImGui::PushStyleColor(ImGuiCol_Text, colour_of_method(method.key));
+    ImGui::TextUnformatted(text.c_str());
+    ImGui::PopStyleColor();
+    ui::tooltip(method.help);
+  }
+}
+
 void RuntimePanel::draw_plot(const RuntimeView& view, Index n, float height) {
-  const ImPlotFlags flags = ImPlotFlags_NoMouseText | ImPlotFlags_NoBoxSelect | ImPlotFlags_NoMenus;
+  const ImPlotFlags flags = ImPlotFlags_NoMouseText | ImPlotFlags_NoBoxSelect | ImPlotFlags_NoMenus | ImPlotFlags_NoLegend;
   if (!ImPlot::BeginPlot("##runtime", {-1.0F, height}, flags)) return;
   const std::size_t points = view.points.size() + view.earlier.size();
   const ImPlotCond when = std::exchange(fitted_points_, points) == points ? ImPlotCond_Once : ImPlotCond_Always;
@@ -190,34 +207,44 @@ void RuntimePanel::draw_plot(const RuntimeView& view, Index n, float height) {
   setup_seconds_axis(ImAxis_Y1);
   ImPlot::SetupAxisLimits(ImAxis_X1, left, right, when);
   ImPlot::SetupAxisLimits(ImAxis_Y1, low, high, when);
-  ImPlot::SetupLegend(ImPlotLocation_NorthWest);
   for (const Method& method : methods) draw_stale(method, points_of(view.earlier, method.key));
   for (const Method& method : methods) {
     const auto curve = points_of(view.points, method.key);
     if (!curve.empty()) draw_curve(method, curve);
   }
-  const bool anew = !view.points.empty();
-  const auto& shown = anew ? view.points : view.earlier;
-  const auto conv = points_of(shown, conv_key);
-  const Crossover crossing = crossover(points_of(shown, "exact"), conv);
-  if (crossing.kind == Crossover::Kind::at)
-    draw_vertical_mark(crossing.n, fmt::format("{:.0f}", crossing.n), ImGui::GetStyleColorVec4(ImGuiCol_Text));
-  draw_vertical_mark(static_cast<double>(n), fmt::format("n {}", n), aside_colour());
+  draw_marks(view.points.empty() ? view.earlier : view.points, n);
   ImPlot::EndPlot();
+}
+
+void RuntimePanel::draw_marks(std::span<const CurvePoint> points, Index n) {
+  const Crossover crossing = crossover(points_of(points, "exact"), points_of(points, conv_key));
+  if (crossing.kind == Crossover::Kind::at)
+    draw_vertical_mark(crossing.n, fmt::format("crossover {:.0f}", crossing.n), ImGui::GetStyleColorVec4(ImGuiCol_Text));
+  const auto here = static_cast<double>(n);
+  draw_vertical_mark(here, fmt::format("n {}", n), aside_colour(), 1);
+  for (const char* key : {"exact", conv_key}) {
+    const auto seconds = seconds_at(points_of(points, key), here);
+    if (!seconds) continue;
+    ImPlotSpec diamond;
+    diamond.Marker = ImPlotMarker_Diamond;
+    diamond.MarkerSize = 5.5F;
+    diamond.MarkerFillColor = diamond.LineColor = colour_of_method(key);
+    ImPlot::PlotScatter(fmt::format("##here{}", key).c_str(), &here, &*seconds, 1, diamond);
+  }
 }
 
 std::string RuntimePanel::findings(const RuntimeView& view, Index n) {
   const auto& points = view.points.empty() ? view.earlier : view.points;
   const auto exact = points_of(points, "exact");
   const auto conv = points_of(points, conv_key);
-  std::string text = fmt::format("here, n {}:", n);
+  std::string text = fmt::format("n {}:", n);
   const auto at = static_cast<double>(n);
   if (const auto seconds = seconds_at(exact, at)) text += " exact " + seconds_text(*seconds);
-  if (const auto seconds = seconds_at(conv, at)) text += " · conv " + seconds_text(*seconds);
+  if (const auto seconds = seconds_at(conv, at)) text += ", conv " + seconds_text(*seconds);
   const Crossover crossing = crossover(exact, conv);
   switch (crossing.kind) {
     case Crossover::Kind::at:
-      return text + fmt::format(" · crossover {}n ≈ {:.0f}", crossing.extrapolated ? "(extrapolated) " : "", crossing.n);
+      return text + fmt::format(" · crossover ≈ {:.0f}{}", crossing.n, crossing.extrapolated ? " (extrapolated)" : "");
     case Crossover::Kind::always:
       return text + " · conv always faster";
     case Crossover::Kind::never:

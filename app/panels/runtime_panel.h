@@ -12,7 +12,6 @@
 
 namespace convscope {
 
-/// What is asked of the measuring by whoever owns it.
 class RuntimePanel {
  public:
   /// Drawn while visible only, and only then says what to measure.
@@ -20,7 +19,11 @@ class RuntimePanel {
 
  private:
   static void draw_buttons(const RuntimeView& view, RuntimeMeasurer& measurer);
+  /// The methods in their colours with their slopes, over as many lines as they need.
+  static void draw_legend(std::span<const CurvePoint> points);
   void draw_plot(const RuntimeView& view, Index n, float height);
+  /// Where exact and conv cross, and where the shown n is on their curves.
+  static void draw_marks(std::span<const CurvePoint> points, Index n);
   /// Where the two methods cross, and what the shown n takes.
   static std::string findings(const RuntimeView& view, Index n);
   static std::string state_line(const RuntimeView& view);

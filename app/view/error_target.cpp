@@ -33,14 +33,12 @@ std::optional<Index> next_k(std::span<const KError> points, std::span<const Inde
 }
 
 std::string describe_target(std::span<const KError> points, bool complete, double target) {
-  const std::string percent = fmt::format("{} %", short_number(100.0 * target));
-  if (const KError* below = smallest_k_below(points, target); below && complete)
-    return fmt::format("error below {}: smallest k is {} (error {})", percent, below->k, short_number(below->error));
   if (!complete) return points.empty() ? "computing …" : fmt::format("computing … k up to {}", points.back().k);
+  if (const KError* below = smallest_k_below(points, target))
+    return fmt::format("smallest k: {} (error {})", below->k, short_number(below->error));
   const KError* best = best_of(points);
   if (!best) return "the error is not a number for any k";
-  return fmt::format("error below {}: no k up to {}; best {} at k = {}", percent, points.back().k, short_number(best->error),
-                     best->k);
+  return fmt::format("no k up to {}; best {} at k = {}", points.back().k, short_number(best->error), best->k);
 }
 
 }  // namespace convscope

@@ -26,7 +26,7 @@ void build_default_layout(ImGuiID id, ImVec2 size) {
   constexpr float left_share = 0.19F;
   const ImGuiID left = ImGui::DockBuilderSplitNode(id, ImGuiDir_Left, left_share, nullptr, &right);
   ImGuiID parameters = 0;
-  const ImGuiID source = ImGui::DockBuilderSplitNode(left, ImGuiDir_Up, 0.58F, nullptr, &parameters);
+  const ImGuiID source = ImGui::DockBuilderSplitNode(left, ImGuiDir_Up, 0.54F, nullptr, &parameters);
   ImGuiID bottom = 0;
   const ImGuiID maps =
       ImGui::DockBuilderSplitNode(right, ImGuiDir_Up, share_of_maps(size, (1.0F - left_share) * size.x), nullptr, &bottom);
