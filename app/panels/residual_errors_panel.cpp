@@ -102,11 +102,13 @@ void ResidualErrorsPanel::draw_tabs(bool numbers_beside) {
   };
   constexpr std::array<Choice, 4> choices{
       {{Tab::rows, "rows"}, {Tab::histogram, "histogram"}, {Tab::against_k, "by k"}, {Tab::numbers, "numbers"}}};
-  ImGui::SameLine(0.0F, ImGui::GetFontSize());
+  const bool narrow = ImGui::GetWindowWidth() < 30.0F * ImGui::GetFontSize();
+  const float gap = narrow ? ImGui::GetStyle().ItemInnerSpacing.x : ImGui::GetStyle().ItemSpacing.x;
+  ImGui::SameLine(0.0F, narrow ? gap : ImGui::GetFontSize());
   for (const Choice& choice : choices) {
     if (choice.tab == Tab::numbers && numbers_beside) continue;
     if (ui::choice(choice.name, tab_ == choice.tab)) tab_ = choice.tab;
-    if (choice.tab != Tab::numbers) ImGui::SameLine();
+    if (choice.tab != Tab::numbers) ImGui::SameLine(0.0F, gap);
   }
   if (numbers_beside) ImGui::NewLine();
 }

@@ -28,7 +28,7 @@ struct Method {
 constexpr const char* conv_key = "conv_partitioned";
 constexpr std::array<Method, 4> methods{
     {{"exact", "exact", "Exact attention: n² (d + d_v) / 2 multiply-adds."},
-     {"conv_full", "full FFT", "Conv attention as in the paper: one FFT of length 2n for every lag vector and column of V."},
+     {"conv_full", "FFT", "Conv attention as in the paper: one FFT of length 2n for every lag vector and column of V."},
      {conv_key, "conv", "Conv attention by a partitioned convolution, recover and exponentials included."},
      {"planned", "planned", "Whichever of exact and conv is expected to be faster."}}};
 
@@ -117,21 +117,13 @@ std::pair<double, double> range_of_seconds(const RuntimeView& view) {
   return {low / 1.5, high * 2.0};
 }
 
-std::string setting_text(const RuntimeSetting& setting) {
-  convbasis::RunContext context;
-  context.threads = setting.threads;
-  const int threads = convbasis::thread_count(context);
-  return fmt::format("d {} · k {} · {} thread{} · {} · float32", setting.d, setting.k, threads, threads == 1 ? "" : "s",
-                     convbasis::kernel_instruction_set());
-}
-
 }  // namespace
 
 void RuntimePanel::draw(const Session& session, RuntimeMeasurer& measurer) {
   ui::help_mark(
       "Time of one head's attention against n, measured on this machine with planted inputs while nothing else runs: median of "
       "several runs, the band is their range. Dashed and hollow: carried on, not measured.\n"
-      "exact: n² (d + d_v) / 2 multiply-adds. conv: recover, exponentials and k convolutions, k n d log n; \"full FFT\" is the "
+      "exact: n² (d + d_v) / 2 multiply-adds. conv: recover, exponentials and k convolutions, k n d log n; \"FFT\" is the "
       "paper's scheme, \"conv\" the partitioned one. planned: whichever is expected to be faster.\n"
       "n^p is the slope of the upper half. The conv way pays to the right of the crossover.");
   ui::title("Runtime");
@@ -144,23 +136,28 @@ void RuntimePanel::draw(const Session& session, RuntimeMeasurer& measurer) {
   measurer.want({.d = session.source()->layer(wanted.layer).width, .k = wanted.k, .threads = 0});
   const RuntimeView view = measurer.view();
   draw_buttons(view, measurer);
-  const float line = ImGui::GetTextLineHeightWithSpacing();
+  ImGui::SameLine();
+  draw_state(view);
   if (view.points.empty() && view.earlier.empty()) {
-    const float bottom = ImGui::GetContentRegionMax().y - line;
     ui::empty_state(
         view.state == RuntimeView::State::done
             ? fmt::format("A planted input with k = {} needs more tokens than are measured here. Choose a smaller k.",
                           view.setting.k)
             : "Measures exact and conv attention for 256 to 32768 tokens, with the width of this head and the present k, "
               "whenever nothing else runs. Some 20 seconds in all.");
-    ImGui::SetCursorPosY(bottom);
-  } else {
-    draw_legend(view.points.empty() ? view.earlier : view.points);
-    draw_plot(view, wanted.n, std::max(ImGui::GetContentRegionAvail().y - 2.0F * line, 4.0F * line));
-    ui::fitted(findings(view, wanted.n));
+    return;
   }
-  ui::fitted(state_line(view),
-             ImGui::GetColorU32(view.state == RuntimeView::State::failed ? ui::error_colour() : aside_colour()));
+  const float line = ImGui::GetTextLineHeightWithSpacing();
+  const bool low = ImGui::GetContentRegionAvail().y < 16.0F * line;
+  draw_legend(view.points.empty() ? view.earlier : view.points);
+  draw_plot(view, wanted.n, std::max(ImGui::GetContentRegionAvail().y - (low ? 1.0F : 2.0F) * line, 4.0F * line));
+  ui::fitted(findings(view, wanted.n));
+  const std::string conditions = conditions_text(view);
+  if (low) {
+    ui::tooltip(conditions);
+  } else {
+    ui::fitted(conditions, ImGui::GetColorU32(aside_colour()));
+  }
 }
 
 void RuntimePanel::draw_buttons(const RuntimeView& view, RuntimeMeasurer& measurer) {
@@ -177,13 +174,13 @@ void RuntimePanel::draw_buttons(const RuntimeView& view, RuntimeMeasurer& measur
 
 void RuntimePanel::draw_legend(std::span<const CurvePoint> points) {
   const float right = ImGui::GetContentRegionMax().x;
-  const float gap = ImGui::GetFontSize();
+  const float gap = std::round(0.7F * ImGui::GetFontSize());
   bool first = true;
   for (const Method& method : methods) {
     const auto curve = points_of(points, method.key);
     if (curve.empty()) continue;
     const auto steepness = slope(curve);
-    const std::string text = steepness ? fmt::format("{} ~ n^{:.2f}", method.name, *steepness) : method.name;
+    const std::string text = steepness ? fmt::format("{} n^{:.2f}", method.name, *steepness) : method.name;
     const float end = ImGui::GetItemRectMax().x - ImGui::GetWindowPos().x + gap + ImGui::CalcTextSize(text.c_str()).x;
     if (!first && end <= right) ImGui::SameLine(0.0F, gap);
     first = false;
@@ -255,25 +252,42 @@ std::string RuntimePanel::findings(const RuntimeView& view, Index n) {
   return text;
 }
 
-std::string RuntimePanel::state_line(const RuntimeView& view) {
+std::string RuntimePanel::conditions_text(const RuntimeView& view) {
+  const RuntimeSetting& setting = view.setting;
+  convbasis::RunContext context;
+  context.threads = setting.threads;
+  const int threads = convbasis::thread_count(context);
+  std::string text = fmt::format("d {} · k {} · {} thread{} · {} · float32", setting.d, setting.k, threads,
+                                 threads == 1 ? "" : "s", convbasis::kernel_instruction_set());
+  if (!view.earlier.empty()) text += fmt::format(" · faint: k {}, d {}, earlier", view.earlier_setting.k, view.earlier_setting.d);
+  return text;
+}
+
+void RuntimePanel::draw_state(const RuntimeView& view) {
   using State = RuntimeView::State;
-  const std::string setting = setting_text(view.setting);
-  const std::string stale = view.earlier.empty() ? "" : fmt::format(" · faint: k {}, before", view.earlier_setting.k);
+  const float end = ImGui::GetContentRegionMax().x - 1.5F * ImGui::GetTextLineHeight();  // the help mark is there
+  std::string text;
   switch (view.state) {
     case State::unasked:
-      return setting;
+      break;
     case State::paused:
-      return "waits while you work · " + setting + stale;
+      text = "waits while you work";
+      break;
     case State::measuring:
-      return fmt::format("measuring n = {} … · {}{}", view.n, setting, stale);
+      text = fmt::format("measuring n = {} …", view.n);
+      break;
     case State::stopped:
-      return "stopped · " + setting + stale;
+      text = "stopped";
+      break;
     case State::done:
-      return "done · " + setting;
+      text = "done";
+      break;
     case State::failed:
-      return "failed: " + view.failure;
+      text = "failed: " + view.failure;
+      break;
   }
-  return setting;
+  ui::fitted(text, ImGui::GetColorU32(view.state == State::failed ? ui::error_colour() : aside_colour()),
+             end - ImGui::GetCursorPosX());
 }
 
 }  // namespace convscope

@@ -26,7 +26,9 @@ class RuntimePanel {
   static void draw_marks(std::span<const CurvePoint> points, Index n);
   /// Where the two methods cross, and what the shown n takes.
   static std::string findings(const RuntimeView& view, Index n);
-  static std::string state_line(const RuntimeView& view);
+  /// With what the times were taken.
+  static std::string conditions_text(const RuntimeView& view);
+  static void draw_state(const RuntimeView& view);
 
   std::size_t fitted_points_ = 0;  ///< how many points the axes were last fitted to
 };

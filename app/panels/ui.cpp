@@ -81,8 +81,8 @@ void wrapped(std::string_view words, const ImVec4& words_colour) {
   ImGui::PopStyleColor();
 }
 
-void fitted(const std::string& words, ImU32 text_colour) {
-  const float room = ImGui::GetContentRegionAvail().x;
+void fitted(const std::string& words, ImU32 text_colour, float room) {
+  if (room <= 0.0F) room = ImGui::GetContentRegionAvail().x;
   std::string shown = words;
   while (!shown.empty() && ImGui::CalcTextSize(shown.c_str()).x > room) {
     // Whole characters go: a UTF-8 character ends where no continuation byte follows.
