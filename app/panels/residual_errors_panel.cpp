@@ -28,17 +28,6 @@ CellIndex cell_of_row(Index row) { return {row, row}; }
 constexpr std::size_t histogram_bins = 40;
 constexpr double least_spread_for_log = 100.0;  // errors that spread this far are drawn on a logarithmic axis
 
-/// The rows that row_error is of: all of them, unless the report says which.
-template <class Report>
-std::vector<double> rows_of(const Report& error) {
-  std::vector<double> rows(error.row_error.size());
-  std::iota(rows.begin(), rows.end(), 0.0);
-  if constexpr (requires { error.row_error_index; }) {
-    if (error.row_error_index.size() == rows.size()) rows.assign(error.row_error_index.begin(), error.row_error_index.end());
-  }
-  return rows;
-}
-
 /// The place in `sorted`, not empty, that is nearest to `value`.
 std::size_t nearest(const std::vector<double>& sorted, double value) {
   const auto above = std::ranges::lower_bound(sorted, value);
@@ -118,7 +107,7 @@ void ResidualErrorsPanel::refresh(const AnalysisResult& result) {
   shown_id_ = result.approximation_id;
   fit_ = fit_histogram_ = true;
   const auto& error = result.analysis->error;
-  rows_ = rows_of(error);
+  rows_.assign(error.row_error_index.begin(), error.row_error_index.end());
   variation_rows_.assign(error.row_total_variation_index.begin(), error.row_total_variation_index.end());
   histogram_ = log_histogram(error.row_error, histogram_bins);
   worst_.resize(error.row_error.size());

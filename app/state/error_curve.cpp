@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 #include <utility>
 
 namespace convscope {
@@ -24,17 +23,6 @@ Index largest_k(Index n) { return std::min({n, most_segments, std::max<Index>(mo
 AnalysisRequest without_k(AnalysisRequest request) {
   request.k = 0;
   return request;
-}
-
-/// The rows of which the exact part holds the output: all of them, unless it says which.
-template <class Exact>
-std::vector<Index> rows_of(const Exact& exact) {
-  std::vector<Index> rows(static_cast<std::size_t>(exact.output.rows()));
-  std::iota(rows.begin(), rows.end(), Index{0});
-  if constexpr (requires { exact.rows; }) {
-    if (exact.rows.size() == rows.size()) rows.assign(exact.rows.begin(), exact.rows.end());
-  }
-  return rows;
 }
 
 std::vector<Index> ladder_of(Index largest, Index n, Index found) {
@@ -108,10 +96,10 @@ bool ErrorCurve::add_point(Curve& curve, const Analysis& analysis, std::optional
   }
   const auto k = next_k(points, ladder_of(curve.largest, analysis.n, basis->count()), target);
   if (k) {
-    const convbasis::Matrix<float>& exact = analysis.exact->output;
-    const std::vector<Index> rows = rows_of(*analysis.exact);
+    const convbasis::ExactPart<float>& exact = *analysis.exact;
     const std::array ks{*k};
-    const auto added = convbasis::error_by_k<float>(analysis.head(), rows, convbasis::view(exact), *basis, ks, {}, context);
+    const auto added =
+        convbasis::error_by_k<float>(analysis.head(), exact.rows, convbasis::view(exact.output), *basis, ks, {}, context);
     points.insert(std::ranges::upper_bound(points, *k, {}, &KError::k), added.front());
   }
   const std::lock_guard lock(curve.mutex);
