@@ -39,11 +39,12 @@ ImVec4 curve_colour(Index r, Index count, bool dark) {
 double to_axis(double lag, void*) { return std::log2(1.0 + std::max(lag, -0.99)); }
 double from_axis(double place, void*) { return std::exp2(place) - 1.0; }
 
-/// 0, 1, 2, 4, ... up to n, thinned to what fits.
-void setup_lag_axis(Index n) {
+/// 0, 1, 2, 4, ... up to n, thinned to what fits into `width` pixels.
+void setup_lag_axis(Index n, float width) {
   std::vector<double> ticks{0.0};
+  const int most = std::clamp(static_cast<int>(width / (3.2F * ImGui::GetFontSize())), 2, 8);
   const int steps = n > 1 ? static_cast<int>(std::log2(static_cast<double>(n))) : 0;
-  for (int power = 0; power <= steps; power += 1 + steps / 8) ticks.push_back(std::exp2(power));
+  for (int power = 0; power <= steps; power += 1 + steps / most) ticks.push_back(std::exp2(power));
   std::vector<std::string> labels;
   std::vector<const char*> pointers;
   labels.reserve(ticks.size());
@@ -58,6 +59,12 @@ void setup_lag_axis(Index n) {
 }  // namespace
 
 void BasisPanel::draw(const Session& session, const MapView& view) {
+  ui::help_mark(
+      "The recovered conv basis of the scores: S ≈ Σ_r conv(b_r, m_r), kept as lag vectors u_r = b_1 + ... + b_r. For a column j "
+      "of "
+      "segment r, S_ij ≈ u_r[i − j].\n"
+      "Each curve is one lag vector against the lag i − j; weight is exp(u_r − largest score), attention before its normaliser.\n"
+      "Pointing at a map highlights the segment of its column; start and extent m_r = n − start are in columns.");
   ui::title("Basis");
   const AnalysisResult& result = session.result();
   if (!result.analysis) {
@@ -68,12 +75,13 @@ void BasisPanel::draw(const Session& session, const MapView& view) {
   draw_choices();
   const auto& starts = result.analysis->weights->scores;
   const Index highlighted = view.shown() ? starts.segment_of(view.shown()->column) : hovered_in_table_;
-  const float table_width = ImGui::GetFontSize() * 11.0F;
+  const bool wide = ImGui::GetContentRegionAvail().x >= 36.0F * ImGui::GetFontSize();
+  const float table_width = ImGui::GetFontSize() * (wide ? 11.0F : 7.5F);
   const float plot_width = ImGui::GetContentRegionAvail().x - table_width - ImGui::GetStyle().ItemSpacing.x;
   draw_curves(result, highlighted, plot_width);
   ImGui::SameLine();
   ImGui::BeginChild("segments", {table_width, 0.0F});
-  hovered_in_table_ = draw_table(result, highlighted);
+  hovered_in_table_ = draw_table(result, highlighted, wide);
   ImGui::EndChild();
 }
 
@@ -94,10 +102,11 @@ void BasisPanel::refresh(const AnalysisResult& result) {
 
 void BasisPanel::draw_choices() {
   ImGui::SameLine(0.0F, ImGui::GetFontSize());
-  if (ui::choice("lag vectors u", !look_.differences)) look_.differences = false;
+  const bool narrow = ImGui::GetWindowWidth() < 30.0F * ImGui::GetFontSize();
+  if (ui::choice(narrow ? "u###lags" : "lag vectors u###lags", !look_.differences)) look_.differences = false;
   ui::tooltip("u_r: what the first column of segment r holds from the diagonal down.");
   ImGui::SameLine();
-  if (ui::choice("basis b", look_.differences)) look_.differences = true;
+  if (ui::choice(narrow ? "b###basis" : "basis b###basis", look_.differences)) look_.differences = true;
   ui::tooltip("The paper's basis vectors, b_r = u_r − u_{r−1}: what changes at start r.");
   ImGui::SameLine(0.0F, ImGui::GetFontSize());
   if (ui::choice("weight", look_.weights)) look_.weights = true;
@@ -113,7 +122,7 @@ void BasisPanel::draw_curves(const AnalysisResult& result, Index highlighted, fl
   if (!ImPlot::BeginPlot(logarithmic ? "##weights" : "##scores", {width, -1.0F}, ImPlotFlags_NoLegend | ImPlotFlags_NoMouseText))
     return;
   ImPlot::SetupAxes("lag  i − j", look_.weights ? "weight, relative" : "score");
-  setup_lag_axis(result.request.n);
+  setup_lag_axis(result.request.n, width);
   if (logarithmic) {
     ImPlot::SetupAxisScale(ImAxis_Y1, ImPlotScale_Log10);
     ImPlot::SetupAxisLimitsConstraints(ImAxis_Y1, least_weight, 10.0);
@@ -140,16 +149,16 @@ void BasisPanel::draw_curves(const AnalysisResult& result, Index highlighted, fl
   ImPlot::EndPlot();
 }
 
-Index BasisPanel::draw_table(const AnalysisResult& result, Index highlighted) {
+Index BasisPanel::draw_table(const AnalysisResult& result, Index highlighted, bool extents) {
   const auto& basis = result.analysis->weights->scores;
   const auto planted = result.source->planted_starts();
   const bool dark = ui::is_dark();
   Index hovered = -1;
-  if (!ImGui::BeginTable("table", 3, ImGuiTableFlags_ScrollY | ImGuiTableFlags_SizingStretchProp)) return hovered;
+  if (!ImGui::BeginTable("table", extents ? 3 : 2, ImGuiTableFlags_ScrollY | ImGuiTableFlags_SizingStretchProp)) return hovered;
   ImGui::TableSetupScrollFreeze(0, 1);
   ImGui::TableSetupColumn("segment", ImGuiTableColumnFlags_None, 1.2F);
   ImGui::TableSetupColumn("start", ImGuiTableColumnFlags_None, 1.0F);
-  ImGui::TableSetupColumn("extent", ImGuiTableColumnFlags_None, 1.0F);
+  if (extents) ImGui::TableSetupColumn("extent", ImGuiTableColumnFlags_None, 1.0F);
   ImGui::TableHeadersRow();
   ImGui::PushFont(ui::mono_font());
   for (Index r = 0; r < basis.count(); ++r) {
@@ -159,13 +168,13 @@ Index BasisPanel::draw_table(const AnalysisResult& result, Index highlighted) {
     const float line = ImGui::GetTextLineHeight();
     ImGui::Selectable(fmt::format("  u{}", r + 1).c_str(), r == highlighted, ImGuiSelectableFlags_SpanAllColumns);
     if (ImGui::IsItemHovered()) hovered = r;
+    ui::tooltip(fmt::format("columns {} to {}, extent {}", basis.start(r), basis.end(r) - 1, basis.extent(r)));
     ImGui::GetWindowDrawList()->AddRectFilled({at.x, at.y + line * 0.3F}, {at.x + line * 0.5F, at.y + line * 0.8F},
                                               ImGui::GetColorU32(curve_colour(r, basis.count(), dark)));
     ImGui::TableNextColumn();
     const bool is_planted = std::ranges::find(planted, basis.start(r)) != planted.end();
     ui::number(fmt::format("{:>6}{}", basis.start(r), is_planted ? "*" : ""));
-    ImGui::TableNextColumn();
-    ui::number(fmt::format("{:>6}", basis.extent(r)));
+    if (extents && ImGui::TableNextColumn()) ui::number(fmt::format("{:>6}", basis.extent(r)));
   }
   ImGui::PopFont();
   ImGui::EndTable();

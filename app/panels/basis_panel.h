@@ -29,7 +29,7 @@ class BasisPanel {
   void draw_choices();
   void draw_curves(const AnalysisResult& result, Index highlighted, float width);
   /// Returns the segment under the mouse, -1 for none.
-  static Index draw_table(const AnalysisResult& result, Index highlighted);
+  static Index draw_table(const AnalysisResult& result, Index highlighted, bool extents);
 
   Look look_;
   // The curves on screen and what they were made from.

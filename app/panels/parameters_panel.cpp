@@ -1,5 +1,6 @@
 #include "panels/parameters_panel.h"
 
+#include "view/error_target.h"
 #include "view/ticks.h"
 
 #include <fmt/format.h>
@@ -42,7 +43,14 @@ double largest(Index n, Index limit) { return static_cast<double>(std::min(n, li
 
 }  // namespace
 
-void ParametersPanel::draw(Session& session) {
+void ParametersPanel::draw(Session& session, ErrorCurve& curve) {
+  ui::help_mark(
+      "What Recover looks for: up to k lag vectors u_1 ... u_k such that S_ij ≈ u_r[i − j] for columns j from start r on. A "
+      "column "
+      "starts a new segment when the 1-norm of its first T entries, less those of u_r, is at least δ − 2 T ε.\n"
+      "Drag a slider, or type a number; a double click on the slider leads there. \"error below\" finds the smallest k for a "
+      "relative "
+      "output error ||Y~ − Y|| / ||Y||.");
   ui::title("Parameters");
   if (!session.source()) {
     ui::empty_state("The parameters of the conv basis appear here with an open head.");
@@ -64,9 +72,11 @@ void ParametersPanel::draw(Session& session) {
   if (draw_row(n, n_value, {1.0, static_cast<double>(tokens), 0.0})) whole(request.n, n_value);
   draw_search(request);
   ImGui::Separator();
+  draw_target(request, curve);
   draw_threshold(request);
 
   request = clamped(request, tokens);
+  if (request.k != before.k && request.k != followed_k_) follow_ = false;  // set by hand
   if (request != before) session.want(request);
 }
 
@@ -144,6 +154,49 @@ void ParametersPanel::draw_search(AnalysisRequest& request) const {
   ImGui::SameLine();
   if (ui::choice("scan", request.search == Search::scan)) request.search = Search::scan;
   ui::tooltip("Looks at every column in turn: slower, and always the first differing one.");
+}
+
+void ParametersPanel::draw_target(AnalysisRequest& request, ErrorCurve& curve) {
+  constexpr double least_percent = 1e-6;
+  ImGui::AlignTextToFramePadding();
+  ui::dim(columns_.named ? "error below" : "error <");
+  ui::tooltip("The relative output error ||Y~ − Y|| / ||Y|| to get below, in percent.");
+  ImGui::SameLine();
+  double percent = 100.0 * curve.target();
+  ImGui::PushFont(ui::mono_font());
+  ImGui::SetNextItemWidth(columns_.number_width);
+  ImGui::InputDouble("##target", &percent, 0.0, 0.0, "%.4g %%");
+  const bool typed = ImGui::IsItemDeactivatedAfterEdit();
+  ImGui::PopFont();
+  if (typed && percent == percent) curve.set_target(std::clamp(percent, least_percent, 1e6) / 100.0);
+  ImGui::SameLine();
+  if (ImGui::Checkbox("follow", &follow_)) followed_k_ = request.k;
+  ui::tooltip("Sets k to the smallest one with an error below this, also for the next head, until you set k by hand.");
+  follow_target(request, curve);
+
+  const ErrorCurveView known = curve.is_of(request) ? curve.view() : ErrorCurveView{};
+  const KError* smallest = known.complete ? smallest_k_below(known.points, curve.target()) : nullptr;
+  if (smallest) {
+    const std::string label = fmt::format("smallest k: {}##smallest", smallest->k);
+    if (ImGui::SmallButton(label.c_str())) request.k = smallest->k;
+    ui::tooltip(fmt::format("{}. A click sets k.", describe_target(known.points, known.complete, curve.target())));
+  } else if (!known.failure.empty()) {
+    ui::fitted(known.failure, ImGui::GetColorU32(ui::error_colour()));
+  } else {
+    ui::wrapped(describe_target(known.points, known.complete, curve.target()), ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled));
+  }
+}
+
+void ParametersPanel::follow_target(AnalysisRequest& request, const ErrorCurve& curve) {
+  if (!follow_) return;
+  if (request.k != followed_k_) {
+    follow_ = false;  // set by hand, here or in another panel
+    return;
+  }
+  if (!curve.is_of(request)) return;
+  const ErrorCurveView known = curve.view();
+  const KError* smallest = known.complete ? smallest_k_below(known.points, curve.target()) : nullptr;
+  if (smallest) request.k = followed_k_ = smallest->k;
 }
 
 void ParametersPanel::draw_threshold(const AnalysisRequest& request) {

@@ -1,8 +1,9 @@
 /// \file
-/// The panel of Recover's parameters: k, eps, delta, T, n and the search.
+/// The panel of Recover's parameters: k, eps, delta, T, n and the search; and k from a target error.
 #pragma once
 
 #include "panels/ui.h"
+#include "state/error_curve.h"
 #include "state/session.h"
 
 #include <array>
@@ -14,7 +15,8 @@ class ParametersPanel {
  public:
   enum Row : std::uint8_t { k, eps, delta, T, n, row_count };
 
-  void draw(Session& session);
+  /// `curve` says which k the target error needs, and is told the target.
+  void draw(Session& session, ErrorCurve& curve);
   /// Where the slider of a row was last drawn, in screen pixels: lessons point at it, tests drag it.
   ImVec4 slider_rectangle(Row row) const { return rectangles_[row]; }
 
@@ -30,10 +32,15 @@ class ParametersPanel {
   bool draw_row(Row row, double& value, const SliderScale& scale);
   void draw_number(Row row, double& value, bool& changed);
   void draw_search(AnalysisRequest& request) const;
+  void draw_target(AnalysisRequest& request, ErrorCurve& curve);
+  /// Sets k to the smallest one below the target while the user wants that, until k is set by hand.
+  void follow_target(AnalysisRequest& request, const ErrorCurve& curve);
   static void draw_threshold(const AnalysisRequest& request);
 
   std::array<ImVec4, row_count> rectangles_{};
-  int typing_ = -1;  ///< the row whose number should get the keyboard
+  bool follow_ = false;   ///< k follows the target error
+  Index followed_k_ = 0;  ///< the k that was set so
+  int typing_ = -1;       ///< the row whose number should get the keyboard
   Columns columns_;
 };
 

@@ -1,16 +1,20 @@
 #include "panels/residual_errors_panel.h"
 
+#include "panels/plot_drawing.h"
 #include "panels/ui.h"
 #include "state/text.h"
+#include "view/error_target.h"
 #include "view/ticks.h"
 
 #include <fmt/format.h>
 #include <implot.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <string>
+#include <utility>
 
 namespace convscope {
 
@@ -21,9 +25,16 @@ constexpr std::size_t worst_count = 12;
 /// The cell that stands for a row: its largest weight is not known without work, its diagonal always exists.
 CellIndex cell_of_row(Index row) { return {row, row}; }
 
-ImVec4 subject_colour(Subject subject, float alpha = 1.0F) {
-  const Rgb rgb = colour_of(subject, ui::is_dark());
-  return {rgb.r, rgb.g, rgb.b, alpha};
+constexpr std::size_t histogram_bins = 40;
+constexpr double least_spread_for_log = 100.0;  // errors that spread this far are drawn on a logarithmic axis
+
+/// The place in `sorted`, not empty, that is nearest to `value`.
+std::size_t nearest(const std::vector<double>& sorted, double value) {
+  const auto above = std::ranges::lower_bound(sorted, value);
+  if (above == sorted.begin()) return 0;
+  if (above == sorted.end()) return sorted.size() - 1;
+  const auto place = static_cast<std::size_t>(above - sorted.begin());
+  return sorted[place] - value < value - sorted[place - 1] ? place : place - 1;
 }
 
 void fact(const char* name, const std::string& value, const char* help) {
@@ -37,51 +48,79 @@ void fact(const char* name, const std::string& value, const char* help) {
 
 }  // namespace
 
-void ResidualErrorsPanel::draw(const Session& session, MapView& view) {
-  ui::title("Residual   error by row");
+void ResidualErrorsPanel::draw(Session& session, MapView& view, const ErrorCurve& curve) {
+  ui::help_mark(
+      "How far the approximate output Y~ is from exact attention Y. Error of row i: ||Y~_i − Y_i|| / root mean square of all "
+      "||Y_i||; "
+      "total variation: ½ Σ_j |P~_ij − P_ij|, the share of row i's attention that goes elsewhere.\n"
+      "Against k: ||Y~ − Y|| / ||Y|| for the first k lag vectors that Recover finds; click or drag there to set k.\n"
+      "The bound 2 (e^{2ε} − 1) max |V| is shown only where it is proved and measured to hold.");
+  ui::title("Residual");
   const AnalysisResult& result = session.result();
   if (!result.analysis) {
     ui::empty_state("How far the approximation is from exact attention, row by row, appears here when a head has been analysed.");
     return;
   }
   refresh(result);
-  const float side_width = ImGui::GetFontSize() * 15.0F;
-  const float plot_width = ImGui::GetContentRegionAvail().x - side_width - ImGui::GetStyle().ItemSpacing.x;
-  ImGui::SameLine(0.0F, ImGui::GetFontSize());
-  if (ui::choice("by row", !histogram_)) histogram_ = false;
-  ImGui::SameLine();
-  if (ui::choice("histogram", histogram_)) histogram_ = true;
-  ImGui::BeginGroup();
-  if (histogram_) {
-    draw_histogram(result, plot_width);
-  } else {
-    draw_by_row(result, view, plot_width);
+  const float em = ImGui::GetFontSize();
+  const bool numbers_beside = ImGui::GetContentRegionAvail().x >= 44.0F * em;
+  draw_tabs(numbers_beside);
+  if (tab_ == Tab::numbers) {
+    draw_numbers(result, view);
+    return;
   }
+  const float side_width = 15.0F * em;
+  const float width = ImGui::GetContentRegionAvail().x - (numbers_beside ? side_width + ImGui::GetStyle().ItemSpacing.x : 0.0F);
+  ImGui::BeginGroup();
+  if (tab_ == Tab::rows) draw_by_row(result, view, width);
+  if (tab_ == Tab::histogram) draw_histogram(width);
+  if (tab_ == Tab::against_k) draw_against_k(session, curve, width);
   ImGui::EndGroup();
+  if (!numbers_beside) return;
   ImGui::SameLine();
   ImGui::BeginChild("facts", {side_width, 0.0F});
-  draw_summary(result);
-  draw_worst_rows(result, view);
+  draw_numbers(result, view);
   ImGui::EndChild();
+}
+
+void ResidualErrorsPanel::draw_tabs(bool numbers_beside) {
+  if (numbers_beside && tab_ == Tab::numbers) tab_ = Tab::rows;
+  struct Choice {
+    Tab tab;
+    const char* name;
+  };
+  constexpr std::array<Choice, 4> choices{
+      {{Tab::rows, "rows"}, {Tab::histogram, "histogram"}, {Tab::against_k, "by k"}, {Tab::numbers, "numbers"}}};
+  const bool narrow = ImGui::GetWindowWidth() < 30.0F * ImGui::GetFontSize();
+  const float gap = narrow ? ImGui::GetStyle().ItemInnerSpacing.x : ImGui::GetStyle().ItemSpacing.x;
+  ImGui::SameLine(0.0F, narrow ? gap : ImGui::GetFontSize());
+  for (const Choice& choice : choices) {
+    if (choice.tab == Tab::numbers && numbers_beside) continue;
+    if (ui::choice(choice.name, tab_ == choice.tab)) tab_ = choice.tab;
+    if (choice.tab != Tab::numbers) ImGui::SameLine(0.0F, gap);
+  }
+  if (numbers_beside) ImGui::NewLine();
 }
 
 void ResidualErrorsPanel::refresh(const AnalysisResult& result) {
   if (shown_id_ == result.approximation_id) return;
   shown_id_ = result.approximation_id;
-  fit_ = true;
+  fit_ = fit_histogram_ = true;
   const auto& error = result.analysis->error;
+  rows_.assign(error.row_error_index.begin(), error.row_error_index.end());
   variation_rows_.assign(error.row_total_variation_index.begin(), error.row_total_variation_index.end());
-  worst_rows_.resize(error.row_error.size());
-  std::iota(worst_rows_.begin(), worst_rows_.end(), Index{0});
-  const auto count = static_cast<std::ptrdiff_t>(std::min(worst_count, worst_rows_.size()));
-  std::partial_sort(worst_rows_.begin(), worst_rows_.begin() + count, worst_rows_.end(), [&](Index a, Index b) {
-    const double left = error.row_error[static_cast<std::size_t>(a)];
-    const double right = error.row_error[static_cast<std::size_t>(b)];
+  histogram_ = log_histogram(error.row_error, histogram_bins);
+  worst_.resize(error.row_error.size());
+  std::iota(worst_.begin(), worst_.end(), std::size_t{0});
+  const auto count = static_cast<std::ptrdiff_t>(std::min(worst_count, worst_.size()));
+  std::partial_sort(worst_.begin(), worst_.begin() + count, worst_.end(), [&](std::size_t a, std::size_t b) {
+    const double left = error.row_error[a];
+    const double right = error.row_error[b];
     // NaN is worse than any number, and ties go to the earlier row.
     if (std::isnan(left) != std::isnan(right)) return std::isnan(left);
     return left != right && !std::isnan(left) ? left > right : a < b;
   });
-  worst_rows_.resize(static_cast<std::size_t>(count));
+  worst_.resize(static_cast<std::size_t>(count));
 }
 
 void ResidualErrorsPanel::draw_by_row(const AnalysisResult& result, MapView& view, float width) {
@@ -96,35 +135,128 @@ void ResidualErrorsPanel::draw_by_row(const AnalysisResult& result, MapView& vie
   ImPlotSpec spec;
   spec.LineColor = subject_colour(Subject::residual);
   spec.LineWeight = 1.25F;
-  ImPlot::PlotLine("output", error.row_error.data(), static_cast<int>(error.row_error.size()), 1.0, 0.0, spec);
+  ImPlot::PlotLine("output", rows_.data(), error.row_error.data(), static_cast<int>(rows_.size()), spec);
   spec.LineColor = subject_colour(Subject::exact);
   ImPlot::PlotLine("total variation", variation_rows_.data(), error.row_total_variation.data(),
                    static_cast<int>(variation_rows_.size()), spec);
   if (view.shown()) {
     const auto row = static_cast<double>(view.shown()->row);
     ImPlotSpec marker;
-    marker.LineColor = ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled);
+    marker.LineColor = aside_colour();
     marker.Flags = ImPlotItemFlags_NoLegend | ImPlotItemFlags_NoFit;
     ImPlot::PlotInfLines("##shown", &row, 1, marker);
   }
-  if (ImPlot::IsPlotHovered()) {
-    const auto row = std::clamp<Index>(std::llround(ImPlot::GetPlotMousePos().x), 0, result.request.n - 1);
-    ImGui::SetTooltip("row %td\noutput error %s", row, short_number(error.row_error[static_cast<std::size_t>(row)]).c_str());
-    const bool dragged = ImGui::GetMouseDragDelta(ImGuiMouseButton_Left).x != 0.0F;
-    if (ImGui::IsMouseReleased(ImGuiMouseButton_Left) && !dragged) view.go_to(cell_of_row(row));
-  }
+  if (ImPlot::IsPlotHovered() && !rows_.empty()) point_at_row(result, view);
   ImPlot::EndPlot();
 }
 
-void ResidualErrorsPanel::draw_histogram(const AnalysisResult& result, float width) {
-  const auto& rows = result.analysis->error.row_error;
-  if (!ImPlot::BeginPlot("##histogram", {width, -1.0F}, ImPlotFlags_NoLegend | ImPlotFlags_NoMouseText)) return;
-  ImPlot::SetupAxes("output error of a row", "rows", ImPlotAxisFlags_AutoFit, ImPlotAxisFlags_AutoFit);
-  ImPlotSpec spec;
-  spec.FillColor = subject_colour(Subject::residual, 0.8F);
-  spec.LineColor = spec.FillColor;
-  ImPlot::PlotHistogram("rows", rows.data(), static_cast<int>(rows.size()), 50, 1.0, ImPlotRange(), spec);
-  ImPlot::EndPlot();
+void ResidualErrorsPanel::point_at_row(const AnalysisResult& result, MapView& view) const {
+  const std::size_t place = nearest(rows_, ImPlot::GetPlotMousePos().x);
+  const auto row = static_cast<Index>(rows_[place]);
+  ImGui::SetTooltip("row %td\noutput error %s", row, short_number(result.analysis->error.row_error[place]).c_str());
+  const bool dragged = ImGui::GetMouseDragDelta(ImGuiMouseButton_Left).x != 0.0F;
+  if (ImGui::IsMouseReleased(ImGuiMouseButton_Left) && !dragged) view.go_to(cell_of_row(row));
+}
+
+void ResidualErrorsPanel::draw_histogram(float width) {
+  std::string aside;
+  if (histogram_.zeros > 0) aside = fmt::format("{} rows without any error are left out. ", histogram_.zeros);
+  if (histogram_.not_numbers > 0) aside += fmt::format("{} rows are not a number.", histogram_.not_numbers);
+  const float below = aside.empty() ? -1.0F : -ImGui::GetTextLineHeightWithSpacing();
+  const ImPlotFlags flags = ImPlotFlags_NoLegend | ImPlotFlags_NoMouseText | ImPlotFlags_NoBoxSelect;
+  if (ImPlot::BeginPlot("##histogram", {width, below}, flags)) {
+    ImPlot::SetupAxes("output error of a row", "rows");
+    ImPlot::SetupAxisScale(ImAxis_X1, ImPlotScale_Log10);
+    if (!histogram_.edges.empty()) {
+      const ImPlotCond when = std::exchange(fit_histogram_, false) ? ImPlotCond_Always : ImPlotCond_Once;
+      ImPlot::SetupAxisLimits(ImAxis_X1, histogram_.edges.front() / 1.2, histogram_.edges.back() * 1.2, when);
+      ImPlot::SetupAxisLimits(ImAxis_Y1, 0.0, 1.08 * *std::ranges::max_element(histogram_.counts), when);
+      // Stairs need the last bin's height at its right edge, too.
+      std::vector<double> heights = histogram_.counts;
+      heights.push_back(heights.back());
+      ImPlotSpec spec;
+      spec.FillColor = subject_colour(Subject::residual);
+      spec.FillAlpha = 0.6F;
+      spec.LineColor = subject_colour(Subject::residual);
+      spec.Flags = ImPlotStairsFlags_Shaded;
+      ImPlot::PlotStairs("rows", histogram_.edges.data(), heights.data(), static_cast<int>(heights.size()), spec);
+    }
+    ImPlot::EndPlot();
+  }
+  if (!aside.empty()) ui::dim(aside);
+}
+
+ResidualErrorsPanel::CurveColumns ResidualErrorsPanel::columns_of(const ErrorCurveView& curve) {
+  CurveColumns columns;
+  for (const KError& point : curve.points) {
+    columns.k.push_back(static_cast<double>(point.k));
+    columns.error.push_back(point.error);
+    if (point.error > 0.0) columns.least = std::min(columns.least, point.error);
+    if (point.error > columns.most) columns.most = point.error;
+  }
+  return columns;
+}
+
+void ResidualErrorsPanel::draw_against_k(Session& session, const ErrorCurve& curve, float width) {
+  const ErrorCurveView known = curve.view();
+  const CurveColumns columns = columns_of(known);
+  const AnalysisRequest& shown = session.result().request;
+  const float below = ImGui::GetTextLineHeightWithSpacing();
+  const ImPlotFlags flags = ImPlotFlags_NoLegend | ImPlotFlags_NoMouseText | ImPlotFlags_NoBoxSelect | ImPlotFlags_NoMenus;
+  if (ImPlot::BeginPlot("##k", {width, -below}, flags)) {
+    const double right = static_cast<double>(std::max<Index>({known.largest, shown.k, 2}));
+    ImPlot::SetupAxes("k lag vectors", "error", ImPlotAxisFlags_Lock, ImPlotAxisFlags_Lock);
+    setup_power_axis(ImAxis_X1, 1.0, right, 9);
+    ImPlot::SetupAxisLimits(ImAxis_X1, 0.85, right * 1.2, ImPlotCond_Always);
+    const bool logarithmic = columns.most > least_spread_for_log * columns.least;
+    if (logarithmic) ImPlot::SetupAxisScale(ImAxis_Y1, ImPlotScale_Log10);
+    const double top = columns.most > 0.0 ? columns.most * (logarithmic ? 2.0 : 1.15) : 1.0;
+    ImPlot::SetupAxisLimits(ImAxis_Y1, logarithmic ? columns.least / 2.0 : 0.0, top, ImPlotCond_Always);
+    draw_dashed(std::array{0.85, right * 1.2}, std::array{curve.target(), curve.target()}, aside_colour());
+    ImPlotSpec line;
+    line.LineColor = subject_colour(Subject::residual);
+    line.LineWeight = 1.75F;
+    line.Marker = ImPlotMarker_Circle;
+    line.MarkerSize = 3.0F;
+    line.MarkerFillColor = subject_colour(Subject::residual);
+    ImPlot::PlotLine("error", columns.k.data(), columns.error.data(), static_cast<int>(columns.k.size()), line);
+    draw_vertical_mark(static_cast<double>(session.wanted().k), fmt::format("k {}", session.wanted().k), aside_colour());
+    ImPlotSpec here;
+    here.Marker = ImPlotMarker_Diamond;
+    here.MarkerSize = 6.0F;
+    here.MarkerFillColor = here.LineColor = subject_colour(Subject::conv);
+    const auto k_shown = static_cast<double>(shown.k);
+    ImPlot::PlotScatter("##here", &k_shown, &session.result().analysis->error.relative_error, 1, here);
+    const ImVec2 corner = ImPlot::GetPlotPos();
+    const ImVec2 size = ImPlot::GetPlotSize();
+    curve_rectangle_ = ImVec4(corner.x, corner.y, corner.x + size.x, corner.y + size.y);
+    if (ImPlot::IsPlotHovered()) choose_k(session, known);
+    ImPlot::EndPlot();
+  }
+  if (known.failure.empty()) {
+    ui::fitted(fmt::format("error below {:.4g} %: {}", 100.0 * curve.target(),
+                           describe_target(known.points, known.complete, curve.target())),
+               ImGui::GetColorU32(aside_colour()));
+  } else {
+    ui::fitted(known.failure, ImGui::GetColorU32(ui::error_colour()));
+  }
+}
+
+void ResidualErrorsPanel::choose_k(Session& session, const ErrorCurveView& curve) {
+  const auto k = std::clamp<Index>(std::llround(ImPlot::GetPlotMousePos().x), 1, std::max<Index>(curve.largest, 1));
+  if (!curve.points.empty()) {
+    const KError& point = curve.points[nearest(columns_of(curve).k, static_cast<double>(k))];
+    ImGui::SetTooltip("k = %td: error %s\nclick or drag: k = %td", point.k, short_number(point.error).c_str(), k);
+  }
+  if (!ImGui::IsMouseDown(ImGuiMouseButton_Left) || k == session.wanted().k) return;
+  AnalysisRequest wish = session.wanted();
+  wish.k = k;
+  session.want(wish);
+}
+
+void ResidualErrorsPanel::draw_numbers(const AnalysisResult& result, MapView& view) const {
+  draw_summary(result);
+  draw_worst_rows(result, view);
 }
 
 void ResidualErrorsPanel::draw_summary(const AnalysisResult& result) {
@@ -160,14 +292,15 @@ void ResidualErrorsPanel::draw_worst_rows(const AnalysisResult& result, MapView&
   ImGui::TableSetupColumn(tokens.empty() ? "" : "token");
   ImGui::TableHeadersRow();
   ImGui::PushFont(ui::mono_font());
-  for (const Index row : worst_rows_) {
+  for (const std::size_t place : worst_) {
+    const auto row = static_cast<Index>(rows_[place]);
     ImGui::TableNextRow();
     ImGui::TableNextColumn();
     const bool shown = view.shown() && view.shown()->row == row;
     if (ImGui::Selectable(fmt::format("{:>6}", row).c_str(), shown, ImGuiSelectableFlags_SpanAllColumns))
       view.go_to(cell_of_row(row));
     ImGui::TableNextColumn();
-    ui::number(short_number(error.row_error[static_cast<std::size_t>(row)]));
+    ui::number(short_number(error.row_error[place]));
     ImGui::TableNextColumn();
     if (static_cast<std::size_t>(row) < tokens.size()) ui::dim(token_text(tokens[static_cast<std::size_t>(row)], 12));
   }

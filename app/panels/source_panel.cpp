@@ -26,6 +26,11 @@ void SourcePanel::poll(Session& session) {
 }
 
 void SourcePanel::draw(Session& session, const std::map<LayerHead, double>& surveyed) {
+  ui::help_mark(
+      "The open query, key and value tensors: files (safetensors, npy) or a planted input whose basis is known.\n"
+      "Each cell is one head: a click opens it; its colour is ||Y~ − Y|| / ||Y|| with the present parameters, once it was "
+      "opened.\n"
+      "Attention of a head: P = softmax(scale · Q Kᵀ), causal, and Y = P V.");
   ui::title("Source");
   draw_description(session);
   draw_buttons(session);

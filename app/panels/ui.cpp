@@ -61,6 +61,24 @@ void title(const char* words) {
   bold(words);
 }
 
+void help_mark(std::string_view words) {
+  const ImVec2 start = ImGui::GetCursorPos();
+  const float size = ImGui::GetTextLineHeight();
+  const ImVec2 mark = ImGui::CalcTextSize("?");
+  ImGui::SetCursorPos({ImGui::GetContentRegionMax().x - size, start.y + std::round(ImGui::GetStyle().ItemSpacing.y / 2.0F)});
+  const ImVec2 corner = ImGui::GetCursorScreenPos();
+  ImGui::PushID("help");
+  ImGui::InvisibleButton("##mark", {size, size});
+  ImGui::PopID();
+  const ImU32 ink = ImGui::GetColorU32(ImGui::IsItemHovered() ? ImGuiCol_Text : ImGuiCol_TextDisabled);
+  const ImVec2 centre(corner.x + size / 2.0F, corner.y + size / 2.0F);
+  ImDrawList* draw = ImGui::GetWindowDrawList();
+  draw->AddCircle(centre, size / 2.0F, ink);
+  draw->AddText({centre.x - mark.x / 2.0F, centre.y - mark.y / 2.0F}, ink, "?");
+  tooltip(words);
+  ImGui::SetCursorPos(start);
+}
+
 void wrapped(std::string_view words) {
   ImGui::PushTextWrapPos(0.0F);
   text(words);
@@ -73,8 +91,8 @@ void wrapped(std::string_view words, const ImVec4& words_colour) {
   ImGui::PopStyleColor();
 }
 
-void fitted(const std::string& words, ImU32 text_colour) {
-  const float room = ImGui::GetContentRegionAvail().x;
+void fitted(const std::string& words, ImU32 text_colour, float room) {
+  if (room <= 0.0F) room = ImGui::GetContentRegionAvail().x;
   std::string shown = words;
   while (!shown.empty() && ImGui::CalcTextSize(shown.c_str()).x > room) {
     // Whole characters go: a UTF-8 character ends where no continuation byte follows.

@@ -29,11 +29,14 @@ void dim(std::string_view text);
 void bold(std::string_view text);
 /// The title of a panel: its tab bar is hidden until the user wants to move it.
 void title(const char* words);
+/// A "?" at the right end of the panel's title, whose tooltip explains the panel: what it shows, its formula, what to do with it.
+/// Called before title(), which then starts where it would have without the mark.
+void help_mark(std::string_view text);
 /// Text that wraps at the panel's edge.
 void wrapped(std::string_view text);
 void wrapped(std::string_view text, const ImVec4& colour);
-/// Text cut with an ellipsis at the panel's edge, whole in its tooltip; `text_colour` 0 means the usual one.
-void fitted(const std::string& text, ImU32 text_colour = 0);
+/// Text cut with an ellipsis at `room` pixels, or at the panel's edge, whole in its tooltip; `text_colour` 0 means the usual one.
+void fitted(const std::string& text, ImU32 text_colour = 0, float room = 0.0F);
 /// A tooltip for the item before.
 void tooltip(std::string_view text);
 /// A dimmed sentence in the middle of the rest of the panel: what to do when there is nothing to show.

@@ -26,6 +26,7 @@ namespace {
 // Popups and layouts settle one or two frames after the event that caused them.
 constexpr int frames_after_event = 3;
 constexpr int most_broken_frames = 10;
+constexpr double rest_before_background = 1.0;  // seconds without input
 constexpr double infinitely_long = std::numeric_limits<double>::infinity();
 
 App& app_of(GLFWwindow* window) { return *static_cast<App*>(glfwGetWindowUserPointer(window)); }
@@ -44,7 +45,10 @@ App::App(const AppOptions& options)
       width_(options.width),
       height_(options.height),
       settings_file_(options.settings_file),
+      measure_(options.measure),
       session_([this] { wake(); }),
+      error_curve_([this] { wake(); }),
+      runtime_([this] { wake(); }),
       maps_([this] { wake(); }),
       heads_([this] { wake(); }) {
   listen();
@@ -130,12 +134,16 @@ void App::wake() {
   glfwPostEmptyEvent();
 }
 
-bool App::settled() const { return !session_.busy() && !session_.awaits_poll() && maps_.settled() && heads_.settled(); }
+bool App::settled() const {
+  return !session_.busy() && !session_.awaits_poll() && maps_.settled() && heads_.settled() &&
+         error_curve_.state() != IdleWorker::State::running;
+}
 
 double App::seconds_to_next_pulse() const {
-  if (session_.busy() || source_.waits_for_dialog()) return 0.2;  // a progress bar moves
-  if (glfwGetTime() - last_event_ < 1.0) return 0.1;              // a tooltip waits for the mouse to rest
-  if (ImGui::GetIO().WantTextInput) return 0.25;                  // a text cursor blinks
+  if (session_.busy() || source_.waits_for_dialog()) return 0.2;                // a progress bar moves
+  if (glfwGetTime() - last_event_ < 1.0) return 0.1;                            // a tooltip waits for the mouse to rest
+  if (glfwGetTime() - last_input_ < 2.0 * rest_before_background) return 0.25;  // background work goes on after a while
+  if (ImGui::GetIO().WantTextInput) return 0.25;                                // a text cursor blinks
   const bool unsaved = !settings_file_.empty() && ImGui::GetCurrentContext()->SettingsDirtyTimer > 0.0F;
   if (unsaved) return 0.5;  // frames count down to saving the layout
   return infinitely_long;
@@ -280,8 +288,14 @@ void App::draw_panels() {
     ImGui::End();
   };
   panel(source_window, [&] { source_.draw(session_, heads_.errors_for(session_.wanted())); });
-  panel(parameters_window, [&] { parameters_.draw(session_); });
   const AnalysisResult& result = session_.result();
+  error_curve_.want(result.analysis && result.analysis->assessed() ? result.analysis : nullptr, result.request);
+  bool curve_shown = false;
+  bool runtime_shown = false;
+  panel(parameters_window, [&] {
+    parameters_.draw(session_, error_curve_);
+    curve_shown = true;
+  });
   MapsInput input;
   input.analysis = result.analysis;
   input.exact_id = result.exact_id;
@@ -296,9 +310,30 @@ void App::draw_panels() {
     session_.want(request);
   }
   panel(basis_window, [&] { basis_.draw(session_, view_); });
-  panel(errors_window, [&] { errors_.draw(session_, view_); });
+  panel(errors_window, [&] {
+    errors_.draw(session_, view_, error_curve_);
+    curve_shown = true;
+  });
   panel(heads_window, [&] { heads_.draw(session_, view_.colour_map); });
   if (heads_.needs_frame()) frames_due_ = std::max(frames_due_, 1);
+  panel(runtime_window, [&] {
+    runtime_panel_.draw(session_, runtime_);
+    runtime_shown = true;
+  });
+  pace_background(curve_shown, runtime_shown);
+}
+
+void App::pace_background(bool curve_shown, bool runtime_shown) {
+  const ImGuiIO& io = ImGui::GetIO();
+  const bool input = io.MouseDelta.x != 0.0F || io.MouseDelta.y != 0.0F || io.MouseWheel != 0.0F || ImGui::IsAnyMouseDown() ||
+                     io.InputQueueCharacters.Size > 0;
+  if (input) last_input_ = glfwGetTime();
+  const double last = std::max(last_input_, last_event_);
+  const bool at_rest = glfwGetTime() - last >= rest_before_background && !session_.busy() && maps_.settled();
+  error_curve_.pause(!curve_shown || !at_rest);
+  // Times are worth something only when nothing at all runs beside them.
+  const bool alone = at_rest && error_curve_.state() == IdleWorker::State::idle;
+  runtime_.pause(!measure_ || !runtime_shown || !alone);
 }
 
 void App::draw_about() {

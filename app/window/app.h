@@ -7,8 +7,11 @@
 #include "panels/heads_panel.h"
 #include "panels/parameters_panel.h"
 #include "panels/residual_errors_panel.h"
+#include "panels/runtime_panel.h"
 #include "panels/source_panel.h"
+#include "state/error_curve.h"
 #include "state/map_view.h"
+#include "state/runtime_measurer.h"
 #include "state/session.h"
 #include "state/settings.h"
 #include "window/actions.h"
@@ -30,6 +33,7 @@ struct AppOptions {
   int width = 1600;  ///< pixels
   int height = 1000;
   bool visible = true;                  ///< an invisible window has exactly width x height pixels and takes input from tests only
+  bool measure = true;                  ///< runtime curves are measured while nothing else is done
   std::filesystem::path settings_file;  ///< where look and layout are kept; empty: nowhere
 };
 
@@ -51,12 +55,17 @@ class App {
   bool closed() const { return glfwWindowShouldClose(platform_.window()) != GLFW_FALSE; }
   /// True when nothing is being computed and all that is on screen is complete.
   bool settled() const;
+  /// True while runtime curves are being measured or about to be; settled() does not wait for them.
+  bool measuring() const { return measure_ && runtime_.state() != IdleWorker::State::idle; }
   std::size_t frames_drawn() const { return frames_drawn_; }
 
   Session& session() { return session_; }
   MapView& view() { return view_; }
   const ParametersPanel& parameters() const { return parameters_; }
   HeadsPanel& heads() { return heads_; }
+  ResidualErrorsPanel& errors() { return errors_; }
+  ErrorCurve& error_curve() { return error_curve_; }
+  RuntimeMeasurer& runtime() { return runtime_; }
 
  private:
   void listen();
@@ -72,6 +81,8 @@ class App {
   void draw_dock_space();
   void draw_menu_bar();
   void draw_panels();
+  /// Lets background work that can wait go on only while nothing else needs the machine.
+  void pace_background(bool curve_shown, bool runtime_shown);
   void draw_about();
   void set_ui_scale(double scale);
   void set_theme(Theme theme);
@@ -92,6 +103,7 @@ class App {
   std::atomic<bool> woken_{false};  ///< set by worker threads
   int frames_due_ = 3;
   double last_event_ = -1e9;  ///< of the user, in GLFW's seconds
+  double last_input_ = -1e9;  ///< likewise, but only what ImGui was told of
   std::size_t frames_drawn_ = 0;
   int broken_frames_ = 0;  ///< in a row
 
@@ -100,8 +112,12 @@ class App {
   ParametersPanel parameters_;
   BasisPanel basis_;
   ResidualErrorsPanel errors_;
+  RuntimePanel runtime_panel_;
+  bool measure_;
   // Last: their threads call wake(), and their textures go before the context.
   Session session_;
+  ErrorCurve error_curve_;
+  RuntimeMeasurer runtime_;
   AttentionMaps maps_;
   HeadsPanel heads_;
 };

@@ -26,7 +26,7 @@ void build_default_layout(ImGuiID id, ImVec2 size) {
   constexpr float left_share = 0.19F;
   const ImGuiID left = ImGui::DockBuilderSplitNode(id, ImGuiDir_Left, left_share, nullptr, &right);
   ImGuiID parameters = 0;
-  const ImGuiID source = ImGui::DockBuilderSplitNode(left, ImGuiDir_Up, 0.58F, nullptr, &parameters);
+  const ImGuiID source = ImGui::DockBuilderSplitNode(left, ImGuiDir_Up, 0.54F, nullptr, &parameters);
   ImGuiID bottom = 0;
   const ImGuiID maps =
       ImGui::DockBuilderSplitNode(right, ImGuiDir_Up, share_of_maps(size, (1.0F - left_share) * size.x), nullptr, &bottom);
@@ -34,16 +34,19 @@ void build_default_layout(ImGuiID id, ImVec2 size) {
   const ImGuiID exact = ImGui::DockBuilderSplitNode(maps, ImGuiDir_Left, 1.0F / 3.0F, nullptr, &other_maps);
   ImGuiID residual = 0;
   const ImGuiID approximation = ImGui::DockBuilderSplitNode(other_maps, ImGuiDir_Left, 0.5F, nullptr, &residual);
-  ImGuiID errors = 0;
-  const ImGuiID basis = ImGui::DockBuilderSplitNode(bottom, ImGuiDir_Left, 0.5F, nullptr, &errors);
-  const std::array<std::pair<const char*, ImGuiID>, 8> places{{{source_window, source},
+  ImGuiID others = 0;
+  const ImGuiID basis = ImGui::DockBuilderSplitNode(bottom, ImGuiDir_Left, 1.0F / 3.0F, nullptr, &others);
+  ImGuiID runtime = 0;
+  const ImGuiID errors = ImGui::DockBuilderSplitNode(others, ImGuiDir_Left, 0.5F, nullptr, &runtime);
+  const std::array<std::pair<const char*, ImGuiID>, 9> places{{{source_window, source},
                                                                {parameters_window, parameters},
                                                                {"###exact", exact},
                                                                {"###approximation", approximation},
                                                                {"###residual", residual},
                                                                {basis_window, basis},
                                                                {errors_window, errors},
-                                                               {heads_window, errors}}};
+                                                               {heads_window, errors},
+                                                               {runtime_window, runtime}}};
   for (const auto& [window, node] : places) {
     ImGui::DockBuilderDockWindow(window, node);
     // Panels carry their titles; a click into a panel's corner shows the bar that moves it.

@@ -42,7 +42,7 @@ int take_snapshot(App& app, const std::filesystem::path& png) {
     app.step(0.1);
     if (app.session().failure())
       return complain("convscope: " + app.session().failure()->text, exit_code(app.session().failure()->kind));
-  } while (!app.settled());
+  } while (!app.settled() || app.measuring());
   // Axes that fit their curves need two more frames.
   app.frame();
   app.frame();
@@ -67,7 +67,12 @@ int run_window(const WindowOptions& options) {
 
 int run_snapshot(const SnapshotOptions& options) {
   try {
-    App app({.window = options, .width = options.width, .height = options.height, .visible = false, .settings_file = {}});
+    App app({.window = options,
+             .width = options.width,
+             .height = options.height,
+             .visible = false,
+             .measure = options.curves,
+             .settings_file = {}});
     return take_snapshot(app, options.png);
   } catch (const NoDisplay& error) {
     return complain(std::string("convscope: no OpenGL 3.3 to draw with (") + error.what() +

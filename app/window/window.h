@@ -26,7 +26,8 @@ struct WindowOptions {
 
 struct SnapshotOptions : WindowOptions {
   std::filesystem::path png;
-  int width = 1600;  ///< pixels
+  bool curves = false;  ///< runtime curves are measured, too, which takes half a minute
+  int width = 1600;     ///< pixels
   int height = 1000;
 };
 

@@ -9,11 +9,15 @@
 #include "data/planted.h"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
 
 namespace convbasis {
 namespace {
+
+constexpr std::array<std::string_view, 4> all_methods{"exact", "conv_full", "conv_partitioned", "planned"};
+constexpr std::size_t least_steady = 5;
 
 /// One method at one (n, k): how to run it once, and the times so far.
 struct Line {
@@ -99,11 +103,23 @@ class Bench {
   std::vector<double> lse_;
 };
 
+bool is_wanted(const CurveRequest& request, std::string_view method) {
+  return request.methods.empty() || std::ranges::find(request.methods, method) != request.methods.end();
+}
+
+/// True when more repeats would hardly move the median.
+bool is_steady(std::vector<double> seconds, double spread) {
+  const std::size_t count = seconds.size();
+  if (spread <= 0.0 || count < least_steady) return false;
+  std::ranges::sort(seconds);
+  return seconds[count - 1 - count / 4] - seconds[count / 4] <= spread * seconds[count / 2];
+}
+
 /// Runs all lines in turn, again and again, so that a slow moment of the machine hits every method alike.
 void measure(std::vector<Line>& lines, const CurveRequest& request, const RunContext& context) {
   for (int repeat = 0; repeat < request.max_repeats; ++repeat) {
     for (Line& line : lines) {
-      if (repeat > 0 && line.total >= request.seconds_per_point) continue;
+      if (repeat > 0 && (line.total >= request.seconds_per_point || is_steady(line.seconds, request.steady_spread))) continue;
       context.check();
       if (repeat == 0 && line.method != "exact") line.run();  // plans and caches warm; exact is long enough not to mind
       Stopwatch watch;
@@ -141,6 +157,11 @@ void require_valid(const CurveRequest& request) {
   for (const Index k : request.k) require(k >= 1, "k is " + std::to_string(k) + "; it must be at least 1");
   require(request.d >= 2 && request.d % 2 == 0, "d is " + std::to_string(request.d) + "; it must be even and at least 2");
   require(request.max_repeats >= 1, "max_repeats is " + std::to_string(request.max_repeats) + "; it must be at least 1");
+  require(request.steady_spread >= 0.0, "steady_spread is " + std::to_string(request.steady_spread) + "; it must be 0 or larger");
+  for (const std::string& method : request.methods) {
+    require(std::ranges::find(all_methods, method) != all_methods.end(),
+            "method is \"" + method + "\"; it must be exact, conv_full, conv_partitioned or planned");
+  }
   const Index smallest = *std::min_element(request.n.begin(), request.n.end());
   const Index largest = *std::max_element(request.k.begin(), request.k.end());
   require(largest <= smallest / 2,
@@ -179,6 +200,7 @@ std::vector<CurvePoint> measure_all(const CurveRequest& request, const RunContex
     quiet.progress = {};
     Bench<T> bench(request, n, quiet);
     std::vector<Line> lines = bench.lines();
+    std::erase_if(lines, [&](const Line& line) { return !is_wanted(request, line.method); });
     measure(lines, request, context);
     if (n > request.exact_limit) {
       if (const auto point = extrapolated_exact(points, n)) add(*point);

@@ -21,9 +21,13 @@ struct CurveRequest {
   Index d = 64;
   Precision precision = Precision::f32;
   int max_repeats = 7;
-  double seconds_per_point = 1.0;   ///< repeats stop once a point has used this (at least one run)
-  Index full_length_limit = 65536;  ///< largest n for the paper's full-length scheme
-  Index exact_limit = 65536;        ///< beyond it exact time is extrapolated by n^2 and marked so
+  double seconds_per_point = 1.0;  ///< repeats stop once a point has used this (at least one run)
+  /// Repeats stop, too, once at least five lie close together: the middle half of the times within this share of the median. 0:
+  /// all max_repeats are made.
+  double steady_spread = 0.0;
+  std::vector<std::string> methods = {};  ///< only these (see CurvePoint::method); empty: all
+  Index full_length_limit = 65536;        ///< largest n for the paper's full-length scheme
+  Index exact_limit = 65536;              ///< beyond it exact time is extrapolated by n^2 and marked so
 };
 
 struct CurvePoint {

@@ -53,6 +53,25 @@ TEST(RuntimeCurve, HoldsEveryPointOnce) {
   }
 }
 
+TEST(RuntimeCurve, HoldsTheWantedMethodsOnly) {
+  CurveRequest request = tiny_request(Precision::f32);
+  request.methods = {"exact", "planned"};
+  for (const CurvePoint& point : measure_curve(request)) EXPECT_TRUE(point.method == "exact" || point.method == "planned");
+  EXPECT_EQ(measure_curve(request).size(), 6U);
+  request.methods = {"magic"};
+  EXPECT_NE(message_of<InvalidArgument>([&] { measure_curve(request); }).find("magic"), std::string::npos);
+}
+
+TEST(RuntimeCurve, StopsRepeatingOnceSteady) {
+  CurveRequest request = tiny_request(Precision::f32);
+  request.max_repeats = 20;
+  request.seconds_per_point = 1e9;
+  request.steady_spread = 1e9;  // whatever comes is steady enough
+  for (const CurvePoint& point : measure_curve(request)) EXPECT_EQ(point.repeats, 5);
+  request.steady_spread = 1e-300;  // nothing is
+  for (const CurvePoint& point : measure_curve(request)) EXPECT_GE(point.repeats, 5);
+}
+
 TEST(RuntimeCurve, CallsBackForEveryPoint) {
   std::vector<CurvePoint> seen;
   const std::vector<CurvePoint> points =

@@ -29,8 +29,8 @@ class WindowTest : public testing::Test {
 
   void open(WindowOptions options) {
     app_.reset();  // one at a time
-    app_ = std::make_unique<App>(
-        AppOptions{.window = std::move(options), .width = width, .height = height, .visible = false, .settings_file = {}});
+    app_ = std::make_unique<App>(AppOptions{
+        .window = std::move(options), .width = width, .height = height, .visible = false, .measure = false, .settings_file = {}});
     settle();
   }
 
@@ -151,6 +151,46 @@ TEST_F(WindowTest, DraggingToTheEndReachesAllTokens) {
   EXPECT_EQ(analysis().n, tokens);
 }
 
+TEST_F(WindowTest, ErrorAgainstKIsDrawnAndAClickSetsK) {
+  const ErrorCurveView curve = app_->error_curve().view();
+  ASSERT_TRUE(curve.complete);  // settle() waited for it
+  ASSERT_GT(curve.points.size(), 8U);
+  // The curve passes through the result that is shown.
+  for (const KError& point : curve.points) {
+    if (point.k != session().result().request.k) continue;
+    EXPECT_NEAR(point.error, analysis().error.relative_error, 1e-5);
+  }
+  app_->errors().show(ResidualErrorsPanel::Tab::against_k);
+  app_->frame();
+  app_->frame();
+  const ImVec4 plot = app_->errors().curve_rectangle();
+  ASSERT_GT(plot.z - plot.x, 60.0F);
+  EXPECT_GT(distinct_colours(app_->grab(), plot), 10U);
+  const Index before = session().wanted().k;
+  move_mouse(plot.x + 0.8F * (plot.z - plot.x), (plot.y + plot.w) / 2.0F);
+  press_mouse(true);
+  press_mouse(false);
+  const Index after = session().wanted().k;
+  EXPECT_GT(after, before);
+  EXPECT_LE(after, curve.largest);
+  settle();
+  EXPECT_EQ(session().result().request.k, after);
+  EXPECT_TRUE(app_->error_curve().view().complete);  // only k changed
+}
+
+TEST_F(WindowTest, EveryTabOfTheResidualPanelDraws) {
+  using Tab = ResidualErrorsPanel::Tab;
+  const Picture rows = app_->grab();
+  for (const Tab tab : {Tab::histogram, Tab::against_k, Tab::numbers}) {
+    app_->errors().show(tab);
+    app_->frame();
+    app_->frame();
+    const Picture picture = app_->grab();
+    EXPECT_NE(picture.rgb, rows.rgb);
+    EXPECT_GT(distinct_colours(picture, rectangle("###errors")), 10U);
+  }
+}
+
 TEST_F(WindowTest, TypingANumberSetsItExactly) {
   const ImVec4 slider = app_->parameters().slider_rectangle(ParametersPanel::eps);
   move_mouse((slider.x + slider.z) / 2.0F, (slider.y + slider.w) / 2.0F);
@@ -254,7 +294,7 @@ TEST_F(WindowTest, LayoutIsKeptFromRunToRun) {
   app_.reset();
   const auto open_with_settings = [&] {
     app_ = std::make_unique<App>(
-        AppOptions{.window = {}, .width = width, .height = height, .visible = false, .settings_file = path});
+        AppOptions{.window = {}, .width = width, .height = height, .visible = false, .measure = false, .settings_file = path});
     app_->frame();
     app_->frame();
     app_->frame();
