@@ -65,6 +65,13 @@ void ResidualErrorsPanel::draw(const Session& session, MapView& view) {
   ImGui::EndChild();
 }
 
+void ResidualErrorsPanel::draw_plot(const AnalysisResult& result, float width) {
+  refresh(result);
+  fit_ = true;
+  MapView nothing_shown;
+  histogram_ ? draw_histogram(result, width) : draw_by_row(result, nothing_shown, width);
+}
+
 void ResidualErrorsPanel::refresh(const AnalysisResult& result) {
   if (shown_id_ == result.approximation_id) return;
   shown_id_ = result.approximation_id;

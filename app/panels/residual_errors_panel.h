@@ -14,6 +14,8 @@ class ResidualErrorsPanel {
  public:
   /// A click on a row pins it in the maps and brings it into their view.
   void draw(const Session& session, MapView& view);
+  /// The plot alone, as high as the room: for an exported picture, on a copy of the panel.
+  void draw_plot(const AnalysisResult& result, float width);
 
  private:
   void refresh(const AnalysisResult& result);

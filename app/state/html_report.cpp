@@ -133,10 +133,15 @@ void append_worst_rows(std::string& page, const AnalysisResult& result) {
 }
 
 void append_picture(std::string& page, const ReportPicture& picture) {
-  page += fmt::format("<figure><img alt=\"{0}\" width=\"{1}\" src=\"data:image/png;base64,", html_escaped(picture.title),
-                      picture.width);
+  page += "<figure><picture>";
+  if (!picture.dark_png.empty()) {
+    page += "<source media=\"(prefers-color-scheme: dark)\" srcset=\"data:image/png;base64,";
+    page += base64(picture.dark_png);
+    page += "\">";
+  }
+  page += fmt::format("<img alt=\"{0}\" width=\"{1}\" src=\"data:image/png;base64,", html_escaped(picture.title), picture.width);
   page += base64(picture.png);
-  page += fmt::format("\"><figcaption>{}</figcaption></figure>\n", html_escaped(picture.title));
+  page += fmt::format("\"></picture><figcaption>{}</figcaption></figure>\n", html_escaped(picture.title));
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ namespace convscope {
 struct ReportPicture {
   std::string title;
   std::string png;
+  std::string dark_png;  ///< shown instead where the reader prefers dark pages; may be empty
   int width = 0;  ///< at which it is shown, in CSS pixels; a picture of scale 2 has twice as many
 };
 

@@ -46,7 +46,8 @@ App::App(const AppOptions& options)
       settings_file_(options.settings_file),
       session_([this] { wake(); }),
       maps_([this] { wake(); }),
-      heads_([this] { wake(); }) {
+      heads_([this] { wake(); }),
+      exporter_([this] { wake(); }) {
   listen();
   platform_.start_imgui();
   load_fonts();
@@ -123,6 +124,8 @@ void App::make_actions() {
       {"View", "Reset layout", 0, [this] { layout_wanted_ = true; }},
       {"Help", "About", ImGuiKey_F1, [this] { about_wanted_ = true; }},
   };
+  auto exports = exporter_.actions(session_, [this] { return settings_.dark; });
+  actions_.insert(actions_.end() - 1, exports.begin(), exports.end());
 }
 
 void App::wake() {
@@ -130,12 +133,14 @@ void App::wake() {
   glfwPostEmptyEvent();
 }
 
-bool App::settled() const { return !session_.busy() && !session_.awaits_poll() && maps_.settled() && heads_.settled(); }
+bool App::settled() const {
+  return !session_.busy() && !session_.awaits_poll() && maps_.settled() && heads_.settled() && !exporter_.busy();
+}
 
 double App::seconds_to_next_pulse() const {
-  if (session_.busy() || source_.waits_for_dialog()) return 0.2;  // a progress bar moves
-  if (glfwGetTime() - last_event_ < 1.0) return 0.1;              // a tooltip waits for the mouse to rest
-  if (ImGui::GetIO().WantTextInput) return 0.25;                  // a text cursor blinks
+  if (session_.busy() || source_.waits_for_dialog() || exporter_.waits_for_dialog()) return 0.2;  // a progress bar moves
+  if (glfwGetTime() - last_event_ < 1.0) return 0.1;  // a tooltip waits for the mouse to rest
+  if (ImGui::GetIO().WantTextInput) return 0.25;      // a text cursor blinks
   const bool unsaved = !settings_file_.empty() && ImGui::GetCurrentContext()->SettingsDirtyTimer > 0.0F;
   if (unsaved) return 0.5;  // frames count down to saving the layout
   return infinitely_long;
@@ -177,6 +182,7 @@ void App::render(GLuint framebuffer) {
   ++frames_drawn_;
   session_.poll();
   source_.poll(session_);
+  exporter_.poll(session_);
   // Heads wait for what the user is looking at, and for the hand on the mouse.
   heads_.poll(session_, session_.busy() || session_.awaits_poll() || !maps_.settled() || ImGui::IsAnyMouseDown());
   if (look_changed_) {
@@ -236,6 +242,7 @@ void App::draw() {
   // Panels that are new take the focus one after the other; none of them should look chosen.
   if (std::exchange(focus_wanted_, false)) ImGui::SetWindowFocus(nullptr);
   draw_about();
+  exporter_.draw(export_inputs());
 }
 
 void App::draw_dock_space() {

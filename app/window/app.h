@@ -12,6 +12,7 @@
 #include "state/session.h"
 #include "state/settings.h"
 #include "window/actions.h"
+#include "window/exporter.h"
 #include "window/picture.h"
 #include "window/platform.h"
 #include "window/window.h"
@@ -57,6 +58,9 @@ class App {
   MapView& view() { return view_; }
   const ParametersPanel& parameters() const { return parameters_; }
   HeadsPanel& heads() { return heads_; }
+  /// Begins an export as the dialog does. False while another one runs, or without an analysis.
+  bool start_export(const ExportWish& wish) { return exporter_.start(wish, export_inputs()); }
+  const Exporter& exporter() const { return exporter_; }
 
  private:
   void listen();
@@ -73,6 +77,7 @@ class App {
   void draw_menu_bar();
   void draw_panels();
   void draw_about();
+  Exporter::Inputs export_inputs() { return {session_, view_, basis_, errors_, settings_.dark}; }
   void set_ui_scale(double scale);
   void set_theme(Theme theme);
   void save_look();
@@ -104,6 +109,7 @@ class App {
   Session session_;
   AttentionMaps maps_;
   HeadsPanel heads_;
+  Exporter exporter_;
 };
 
 }  // namespace convscope

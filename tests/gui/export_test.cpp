@@ -448,7 +448,7 @@ TEST_F(ExportTest, TheReportEscapesWhatItDidNotWrite) {
   result_.source = std::make_shared<const Source>(2, SourceRecipe(std::vector<fs::path>{path}));
   result_.request = {.source = 2, .n = 4, .k = 2, .T = 2};
   analyse();
-  const std::string page = html_report(result_, {{"<b>picture</b>", "not a png", 300}});
+  const std::string page = html_report(result_, {{"<b>picture</b>", "not a png", "", 300}});
   EXPECT_THAT(page, Not(HasSubstr("<script")));
   EXPECT_THAT(page, Not(HasSubstr("<img src=x")));
   EXPECT_THAT(page, Not(HasSubstr("<b>")));
