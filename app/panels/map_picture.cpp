@@ -46,16 +46,21 @@ MapLayout lay_out(ImVec2 corner, Index n, int side) {
   return layout;
 }
 
-/// What the picture shows, in words.
+std::string residual_values(const MapView& view) {
+  const bool score = view.quantity == convbasis::MapQuantity::score;
+  return fmt::format("exact \u2212 approximation, {}", score ? "score" : "probability");
+}
+
+/// Which part of the map it is, and what its pixels stand for; empty for all cells of the whole map.
 std::string describe(const MapView& view, Index n, int level) {
-  std::string text = describe_values(view);
+  std::string text;
   const CellWindow& window = view.window;
   if (window.extent < static_cast<double>(n)) {
     const auto last = [&](double origin) { return static_cast<Index>(std::ceil(origin + window.extent)) - 1; };
-    text += fmt::format(" · rows {} to {}, columns {} to {}", static_cast<Index>(window.row), last(window.row),
-                        static_cast<Index>(window.column), last(window.column));
+    text = fmt::format("rows {} to {}, columns {} to {}", static_cast<Index>(window.row), last(window.row),
+                       static_cast<Index>(window.column), last(window.column));
   }
-  if (level > 0) text += fmt::format(" · a pixel is the {} cells", level_name(level, view.pooling));
+  if (level > 0) text += fmt::format("{}a pixel is the {} cells", text.empty() ? "" : " · ", level_name(level, view.pooling));
   return text;
 }
 
@@ -183,7 +188,7 @@ void MapPicture::draw_title(const Map& map, ImVec2 corner, float width) const {
   if (map.kind == MapKind::approximation) words += fmt::format("   k = {}", input_.analysis->recovery.basis.count());
   draw.AddText(ui::bold_font(), line, {corner.x + 2.0F * radius + std::round(line * 0.5F), corner.y},
                ImGui::GetColorU32(ImGuiCol_Text), words.c_str());
-  const std::string values = map.kind == MapKind::residual ? "exact \u2212 approximation" : describe_values(input_.view);
+  const std::string values = map.kind == MapKind::residual ? residual_values(input_.view) : describe_values(input_.view);
   draw.AddText({corner.x + width - ImGui::CalcTextSize(values.c_str()).x, corner.y}, ImGui::GetColorU32(ImGuiCol_TextDisabled),
                values.c_str());
 }

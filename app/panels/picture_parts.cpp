@@ -51,6 +51,8 @@ void draw_framed(const PictureText& text, ImVec2 contents, const std::function<v
   const ImVec2 inside{corner.x, corner.y + heights.above()};
   ImGui::SetCursorScreenPos(inside);
   draw();
+  ImGui::SetCursorScreenPos(inside);
+  ImGui::Dummy(contents);
   const float below = inside.y + contents.y + gap;
   draw_text(ui::text_font(), small_type * size, {corner.x, below}, ImGuiCol_Text, text.notes, contents.x);
   draw_text(ui::text_font(), small_type * size, {corner.x, below + heights.notes}, ImGuiCol_TextDisabled, text.provenance,
@@ -62,7 +64,7 @@ PictureContents plot_picture(PictureText text, std::function<void(float width)> 
   const auto draw = [text, plot = std::move(plot)] {
     draw_framed(text, plot_size, [&plot] {
       ImGui::BeginChild("plot", plot_size, ImGuiChildFlags_None, ImGuiWindowFlags_NoScrollbar);
-      plot(plot_size.x);
+      plot(plot_size.x - margin);  // the last label of an axis hangs over
       ImGui::EndChild();
     });
   };

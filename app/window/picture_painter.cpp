@@ -130,8 +130,11 @@ Picture PicturePainter::take() { return std::exchange(picture_, {}); }
 
 void PicturePainter::lay_out() {
   const auto frame = [](ImVec2 size, const auto& draw) {
+    ImGui_ImplOpenGL3_NewFrame();
     ImGui::GetIO().DisplaySize = size;
     ImGui::NewFrame();
+    // Only the current font is told how dense the pixels are; text is drawn with the others by name, too.
+    for (ImFont* font : ImGui::GetIO().Fonts->Fonts) font->CurrentRasterizerDensity = ImGui::GetIO().DisplayFramebufferScale.x;
     ImGui::SetNextWindowPos({0.0F, 0.0F});
     ImGui::SetNextWindowSize(size);
     ImGui::PushStyleVar(ImGuiStyleVar_WindowBorderSize, 0.0F);
