@@ -52,7 +52,7 @@ std::string residual_values(const MapView& view) {
 }
 
 /// Which part of the map it is, and what its pixels stand for; empty for all cells of the whole map.
-std::string describe(const MapView& view, Index n, int level) {
+std::string describe(const MapView& view, Index n, int level, Index row_step) {
   std::string text;
   const CellWindow& window = view.window;
   if (window.extent < static_cast<double>(n)) {
@@ -61,6 +61,7 @@ std::string describe(const MapView& view, Index n, int level) {
                        static_cast<Index>(window.column), last(window.column));
   }
   if (level > 0) text += fmt::format("{}a pixel is the {} cells", text.empty() ? "" : " · ", level_name(level, view.pooling));
+  if (row_step > 1) text += fmt::format(" · sampled 1/{}: one row in so many was looked at", row_step);
   return text;
 }
 
@@ -70,7 +71,8 @@ MapPicture::MapPicture(MapPictureInput input) : input_(std::move(input)) {
   const Index n = input_.analysis->n;
   input_.view.window = clamp_window(input_.view.window, n);
   level_ = level_for(input_.view.window.extent, side * input_.scale, n);
-  input_.text.notes = describe(input_.view, n, level_);
+  row_step_ = convbasis::map_row_step(*input_.analysis, level_);
+  input_.text.notes = describe(input_.view, n, level_, row_step_);
   for (const MapKind kind : input_.kinds) maps_.push_back({kind, {}, {}});
 }
 
@@ -81,7 +83,7 @@ void MapPicture::compute(const convbasis::RunContext& context) {
   std::size_t done = 0;
   for (Map& map : maps_) {
     const auto keys =
-        visible_tiles({map.kind, input_.view.quantity, pooling, level_, 0, 0}, input_.view.window, input_.analysis->n);
+        visible_tiles({map.kind, input_.view.quantity, pooling, level_, row_step_, 0, 0}, input_.view.window, input_.analysis->n);
     for (const MapTileKey& key : keys) {
       context.check();
       map.tiles.push_back(

@@ -55,6 +55,7 @@ class MapPicture {
 
   MapPictureInput input_;
   int level_;
+  convbasis::Index row_step_ = 1;  ///< see convbasis::map_row_step
   std::vector<Map> maps_;
   std::unique_ptr<gl::MapRenderer> renderer_;
 };

@@ -99,7 +99,6 @@ void require_region(const MapRegion& region, Index n) {
 Matrix<float> read_band(const convbasis::HeadAnalysis<float>& analysis, MapTileKey key, const MapRegion& region, Index first,
                         Index count, const RunContext& context) {
   Matrix<float> band = Matrix<float>::Constant(count, region.columns, nothing);
-  key.level = region.level;
   key.row = first / tile_side;
   const Index end_column = region.column + region.columns;
   RunContext quiet = context;
@@ -225,7 +224,10 @@ void write_map_values(const ValueFile& file, const convbasis::HeadAnalysis<float
         fmt::format("an npy file holds the values of one map, a CSV of one to three; {} were asked for", kinds.size()));
   }
   std::vector<MapTileKey> keys;
-  for (const MapKind kind : kinds) keys.push_back({.kind = kind, .quantity = quantity, .pooling = pooling});
+  const Index row_step = convbasis::map_row_step(analysis, region.level);
+  for (const MapKind kind : kinds) {
+    keys.push_back({.kind = kind, .quantity = quantity, .pooling = pooling, .level = region.level, .row_step = row_step});
+  }
   if (file.format == ValueFormat::npy) {
     Matrix<float> all(region.rows, region.columns);
     for_each_band(analysis, keys, region, context, [&](Index first, const std::vector<Matrix<float>>& bands) {
@@ -237,7 +239,9 @@ void write_map_values(const ValueFile& file, const convbasis::HeadAnalysis<float
   }
   CsvWriter csv(file, context);
   const std::string made = region.level == 0 ? "" : fmt::format(", {} cells", level_name(region.level, pooling));
-  csv.text(fmt::format("# {}{}\nrow,column", quantity == convbasis::MapQuantity::score ? "score" : "probability", made));
+  const std::string sampled = row_step == 1 ? "" : fmt::format(", sampled 1/{}", row_step);
+  csv.text(
+      fmt::format("# {}{}{}\nrow,column", quantity == convbasis::MapQuantity::score ? "score" : "probability", made, sampled));
   for (const MapKind kind : kinds) csv.text(fmt::format(",{}", name_of(kind)));
   csv.end_line();
   for_each_band(analysis, keys, region, context, [&](Index first, const std::vector<Matrix<float>>& bands) {
@@ -268,11 +272,13 @@ void write_row_errors(const ValueFile& file, const convbasis::ErrorReport& error
   csv.text("row,output_error,total_variation\n");
   std::size_t looked_at = 0;  // of row_total_variation_index, which ascends
   const auto& with_variation = error.row_total_variation_index;
-  for (std::size_t row = 0; row < error.row_error.size(); ++row) {
-    csv.integer(static_cast<Index>(row));
-    csv.number(error.row_error[row]);
-    if (looked_at < with_variation.size() && with_variation[looked_at] == static_cast<Index>(row)) {
-      csv.number(error.row_total_variation[looked_at++]);
+  for (std::size_t i = 0; i < error.row_error.size(); ++i) {
+    const Index row = error.row_error_index[i];
+    csv.integer(row);
+    csv.number(error.row_error[i]);
+    while (looked_at < with_variation.size() && with_variation[looked_at] < row) ++looked_at;
+    if (looked_at < with_variation.size() && with_variation[looked_at] == row) {
+      csv.number(error.row_total_variation[looked_at]);
     } else {
       csv.text(",");
     }

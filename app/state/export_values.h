@@ -62,7 +62,7 @@ void write_lag_vectors(const ValueFile& file, const convbasis::ConvBasis<float>&
 /// CSV only: segment, start, end, extent.
 void write_starts(const ValueFile& file, const convbasis::ConvBasis<float>& basis);
 
-/// CSV only: the errors of each row; the total variation where it was looked at.
+/// CSV only: the errors of the rows whose exact result is known; the total variation where it was looked at.
 void write_row_errors(const ValueFile& file, const convbasis::ErrorReport& error, const convbasis::RunContext& context = {});
 
 /// A matrix with one row for each token, such as Y or Y~. `rows` names the tokens; empty: 0, 1, 2, ...

@@ -77,10 +77,12 @@ Facts parameter_facts(const Provenance& provenance) {
 
 Facts error_facts(const convbasis::HeadAnalysis<float>& analysis) {
   const auto& error = analysis.error;
-  return {{"relative error ‖Y~ − Y‖ / ‖Y‖", short_number(error.relative_error)},
+  const auto rows = static_cast<Index>(error.row_error.size());
+  return {{"rows compared", rows == analysis.n ? "all" : fmt::format("{} of {}", rows, analysis.n)},
+          {"relative error ‖Y~ − Y‖ / ‖Y‖", short_number(error.relative_error)},
           {"largest |Y~ − Y|", short_number(error.max_abs_error)},
           {"mean total variation", short_number(error.mean_total_variation)},
-          {"rows it was taken over", fmt::format("{}", error.total_variation_rows)},
+          {"rows of total variation", fmt::format("{}", error.total_variation_rows)},
           {"largest |S~ − S|", short_number(error.max_score_error)},
           {"bound on |Y~ − Y|", analysis.bound ? short_number(*analysis.bound) : "none"},
           {"monotone", analysis.recovery.monotone ? "yes" : "no: the binary search may have missed a start"}};
@@ -121,13 +123,15 @@ std::vector<std::size_t> worst_rows(const std::vector<double>& errors) {
 }
 
 void append_worst_rows(std::string& page, const AnalysisResult& result) {
-  const auto& errors = result.analysis->error.row_error;
+  const auto& error = result.analysis->error;
+  const auto& errors = error.row_error;
   const auto& tokens = result.source->tokens();
   page += "<section><h2>Worst rows</h2><table class=\"list\">\n<tr><th>row</th><th>output error</th><th>token</th></tr>\n";
-  for (const std::size_t row : worst_rows(errors)) {
+  for (const std::size_t place : worst_rows(errors)) {
+    const auto row = static_cast<std::size_t>(error.row_error_index[place]);
     const std::string token = row < tokens.size() ? token_text(tokens[row], 24) : "";
     page += fmt::format("<tr><td class=\"number\">{}</td><td class=\"number\">{}</td><td>{}</td></tr>\n", row,
-                        short_number(errors[row]), html_escaped(token));
+                        short_number(errors[place]), html_escaped(token));
   }
   page += "</table></section>\n";
 }

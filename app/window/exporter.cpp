@@ -105,6 +105,11 @@ void write_report(const ExportWish& wish, const Work& work, const AnalysisResult
   convbasis::write_file_atomically(wish.path, page);
 }
 
+void require_assessed(const convbasis::HeadAnalysis<float>& analysis) {
+  if (analysis.assessed()) return;
+  throw convbasis::InvalidArgument("Output and errors are still being computed; export them when the progress bar is gone.");
+}
+
 void write_values(const ExportWish& wish, const AnalysisResult& result, const MapView& view, const RunContext& context) {
   const auto& analysis = *result.analysis;
   const ValueFile file{wish.path, wish.format == ExportFormat::npy ? ValueFormat::npy : ValueFormat::csv,
@@ -121,11 +126,14 @@ void write_values(const ExportWish& wish, const AnalysisResult& result, const Ma
     case ExportItem::starts:
       return write_starts(file, analysis.recovery.basis);
     case ExportItem::row_errors:
+      require_assessed(analysis);
       return write_row_errors(file, analysis.error, context);
     case ExportItem::output:
+      require_assessed(analysis);
       return write_matrix(file, analysis.output, {}, context);
     case ExportItem::exact_output:
-      return write_matrix(file, analysis.exact->output, {}, context);
+      require_assessed(analysis);
+      return write_matrix(file, analysis.exact->output, analysis.exact->rows, context);
     default:
       return;
   }
@@ -144,7 +152,7 @@ std::vector<Action> Exporter::actions(Session& session, std::function<bool()> da
     ImGui::SetClipboardText(reproducing_command(provenance_of(session.result())).c_str());
     session.note("The command that computes the same numbers was copied.");
   };
-  return {{"Export", "Picture of the maps…", ImGuiMod_Ctrl | ImGuiKey_P, opening(ExportItem::three_maps)},
+  return {{"Export", "Picture of the maps…", ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_E, opening(ExportItem::three_maps)},
           {"Export", "Picture of the basis…", 0, opening(ExportItem::basis_plot)},
           {"Export", "Picture of the errors…", 0, opening(ExportItem::error_plot)},
           {"Export", ""},

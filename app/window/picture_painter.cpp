@@ -14,7 +14,7 @@ namespace convscope {
 
 namespace {
 
-constexpr int strip_pixels = 500'000;  ///< painted in one step: some milliseconds also without a GPU
+constexpr int strip_pixels = 300'000;  ///< painted in one step: some milliseconds also without a GPU
 constexpr int samples_a_pixel = 4;
 constexpr int settling_frames = 3;      ///< plots fit their axes in the first and use them in the next
 constexpr float largest_side = 32'768;  ///< pixels

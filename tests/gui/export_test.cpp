@@ -225,7 +225,7 @@ TEST_F(ExportTest, MapValuesAsNpyAreTheTiles) {
         auto& tile = tiles[{row / 256, column / 256}];
         if (tile.empty()) {
           tile = convbasis::compute_map_tile(
-              analysis(), {MapKind::residual, MapQuantity::score, Pooling::mean, level, row / 256, column / 256});
+              analysis(), {MapKind::residual, MapQuantity::score, Pooling::mean, level, 1, row / 256, column / 256});
         }
         ASSERT_EQ(value, tile[static_cast<std::size_t>(row % 256 * 256 + column % 256)]) << row << ", " << column;
       }
@@ -319,6 +319,12 @@ TEST_F(ExportTest, StartsErrorsAndOutputsReadBack) {
   error.row_error[2] = std::numeric_limits<double>::quiet_NaN();
   error.row_total_variation_index = {0, 7, 299};
   error.row_total_variation = {0.5, 0.125, 0.1};
+  convbasis::ErrorReport some = error;
+  some.row_error_index = {5, 7, 20};
+  some.row_error = {1.0, 2.0, 3.0};
+  write_row_errors(csv("some.csv"), some);
+  EXPECT_EQ(read_csv(folder_ / "some.csv").rows,
+            (std::vector<std::vector<std::string>>{{"5", "1", ""}, {"7", "2", "0.125"}, {"20", "3", ""}}));
   write_row_errors(csv("rows.csv"), error);
   const Csv rows = read_csv(folder_ / "rows.csv");
   ASSERT_EQ(rows.rows.size(), 300U);

@@ -5,11 +5,13 @@
 #include "view/map_tiling.h"
 #include "window/app.h"
 
+#include <imgui_internal.h>
 #include <png.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -116,7 +118,6 @@ class ExportWindowTest : public testing::Test {
     EXPECT_FALSE(app_->start_export(wish)) << "one at a time";
     settle();
     ASSERT_FALSE(app_->session().failure()) << app_->session().failure()->text;
-    if (std::getenv("KEEP")) fs::copy_file(wish.path, fs::path("/tmp/w/keep") / (std::string(wish.dark ? "dark-" : "") + std::to_string(wish.scale) + "-" + name_of(wish.item) + wish.path.extension().string()), fs::copy_options::overwrite_existing);  // TEMP
     EXPECT_THAT(app_->session().notice(), testing::HasSubstr(wish.path.filename().string()));
   }
   const convbasis::HeadAnalysis<float>& analysis() { return *app_->session().result().analysis; }
@@ -135,7 +136,8 @@ struct Square {
   int x = 0, y = 0, side = 0;
 };
 
-/// The first place where corners of cells have the colours they should have: as neighbouring cells differ, only the right one does.
+/// The first place where corners of cells have the colours they should have: as neighbouring cells differ, only the right one
+/// does.
 std::optional<Square> find_map(const Picture& picture, int cells, int cell, const std::function<Rgb(int, int)>& colour_of_cell) {
   const auto fits_at = [&](int x, int y) {
     for (int i = 0; i < cells; ++i) {
@@ -280,19 +282,49 @@ TEST_F(ExportWindowTest, AFolderThatCannotBeWrittenIsTold) {
   EXPECT_TRUE(names().empty());
 }
 
+TEST_F(ExportWindowTest, TheDialogOpensByKeysAndClosesByEscape) {
+  const auto press = [&](std::initializer_list<ImGuiKey> keys) {
+    for (const bool down : {true, false}) {
+      for (const ImGuiKey key : keys) ImGui::GetIO().AddKeyEvent(key, down);
+      app_->frame();
+      app_->frame();
+    }
+  };
+  press({ImGuiMod_Ctrl, ImGuiMod_Shift, ImGuiKey_E});
+  const ImGuiWindow* dialog = ImGui::FindWindowByName("Export");
+  ASSERT_TRUE(dialog);
+  EXPECT_TRUE(dialog->Active);
+  press({ImGuiKey_Escape});
+  EXPECT_FALSE(dialog->Active);
+}
+
+TEST_F(ExportWindowTest, TheCommandIsCopied) {
+  Exporter exporter([] {});
+  const auto actions = exporter.actions(app_->session(), [] { return true; });
+  const auto action = std::ranges::find(actions, "Copy the command", &Action::name);
+  ASSERT_NE(action, actions.end());
+  action->run();
+  EXPECT_EQ(ImGui::GetClipboardText(), reproducing_command(provenance_of(app_->session().result())));
+}
+
 TEST_F(ExportWindowTest, NoStepHoldsUpTheWindow) {
+  const auto median_frame = [&](const std::function<bool(std::size_t)>& more) {
+    std::vector<double> frames;
+    while (more(frames.size())) {
+      const auto start = std::chrono::steady_clock::now();
+      app_->frame();
+      frames.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
+    std::ranges::sort(frames);
+    return frames[frames.size() / 2];
+  };
+  // Beside a frame that draws the window only, so that other work on the machine weighs on both.
+  const double usual = median_frame([](std::size_t drawn) { return drawn < 30; });
   ASSERT_TRUE(app_->start_export({.item = ExportItem::three_maps, .scale = 4, .path = folder_ / "maps.png"}));
-  std::vector<double> frames;
-  while (app_->exporter().busy()) {
-    const auto start = std::chrono::steady_clock::now();
-    app_->step(0.02);
-    frames.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
-  std::ranges::sort(frames);
-  RecordProperty("longest_ms", std::to_string(1e3 * frames.back()));
-  RecordProperty("frames", std::to_string(frames.size()));
-  // Frames of other work on a busy machine are longer at times; most of them may not be.
-  EXPECT_LT(frames[frames.size() * 9 / 10], 0.1);
+  const double exporting = median_frame([&](std::size_t) { return app_->exporter().busy(); });
+  RecordProperty("usual_ms", std::to_string(1e3 * usual));
+  RecordProperty("exporting_ms", std::to_string(1e3 * exporting));
+  EXPECT_LT(exporting, 3.0 * usual + 0.03);
   EXPECT_FALSE(app_->session().failure());
 }
 
