@@ -58,8 +58,6 @@ ExportAnswer ExportDialog::draw(const AnalysisResult& result, const MapView& vie
   ImGui::SetNextWindowPos(ImGui::GetMainViewport()->GetCenter(), ImGuiCond_Appearing, {0.5F, 0.5F});
   ImGui::SetNextWindowSize({ImGui::GetFontSize() * 36.0F, 0.0F});
   if (!ImGui::BeginPopupModal(name, nullptr, ImGuiWindowFlags_NoResize)) return answer;
-  ui::bold("Export");
-  ImGui::Spacing();
   if (progress.busy) {
     const std::string stage = progress.stage + "…";
     ImGui::ProgressBar(static_cast<float>(progress.fraction), {-FLT_MIN, 0.0F}, stage.c_str());

@@ -45,7 +45,8 @@ void plan_maps(Work& work, const AnalysisResult& result, const MapView& view, st
   const auto picture = std::make_shared<MapPicture>(MapPictureInput{
       .analysis = result.analysis, .kinds = std::move(kinds), .view = view, .scale = scale, .text = text_of(result)});
   work.maps.push_back(picture);
-  for (const Theme theme : themes) work.plans.push_back({"Attention", MapPicture::contents(picture), theme});
+  for (const Theme theme : themes)
+    work.plans.push_back({"Exact attention, its approximation, and the residual", MapPicture::contents(picture), theme});
 }
 
 /// A plot that a copy of a panel draws.
