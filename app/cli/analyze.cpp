@@ -91,6 +91,9 @@ std::optional<PlantedOptions> streamed_input(const AnalyzeOptions& options) {
   const PlantedOptions input = convbasis::parse_planted(*options.input.planted);
   convbasis::require_valid(input);
   if (!options.streamed && !convbasis::needs_streaming(input, sizeof(T))) return std::nullopt;
+  if (options.input.n && *options.input.n != input.n) {
+    throw InvalidArgument("--n cuts tensors that are in memory; for an input of this size, set n in --planted");
+  }
   if (!options.exact_output.empty()) {
     throw InvalidArgument("--exact-output needs exact attention, which is not computed for an input of this size; leave it out");
   }
@@ -149,7 +152,7 @@ void add_input_options(CLI::App& verb, HeadInputOptions& input) {
   verb.add_option("--scale", input.scale, "Factor of the scores (default: the file's, else 1/sqrt(d))")->type_name("S");
   add_hint_options(verb, input.hints);
   CLI::Option* planted = verb.get_option("--planted");
-  for (const char* name : {"--layer", "--head", "--n", "--q", "--k-tensor", "--v", "--layout", "--heads"}) {
+  for (const char* name : {"--layer", "--head", "--q", "--k-tensor", "--v", "--layout", "--heads"}) {
     planted->excludes(verb.get_option(name));
   }
 }

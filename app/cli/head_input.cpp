@@ -14,19 +14,33 @@ using convbasis::Activations;
 using convbasis::InvalidArgument;
 using convbasis::RunContext;
 
+/// To the engine n = 0 means all tokens; to somebody who types it, it is a mistake.
+void require_some(const std::optional<Index>& n) {
+  if (n && *n < 1) throw InvalidArgument(fmt::format("--n is {}; it must be at least 1", *n));
+}
+
 template <convbasis::Real T>
-HeadInput<T> plant(const std::string& specification, const RunContext& context) {
+void keep_first(convbasis::HeadTensors<T>& head, Index n) {
+  if (n > head.query.rows()) {
+    throw InvalidArgument(fmt::format("--n is {}; the planted input has {} tokens", n, head.query.rows()));
+  }
+  for (auto* tensor : {&head.query, &head.key, &head.value}) tensor->conservativeResize(n, Eigen::NoChange);
+}
+
+template <convbasis::Real T>
+HeadInput<T> plant(const std::string& specification, const std::optional<Index>& n, const RunContext& context) {
+  require_some(n);
   HeadInput<T> input;
   input.planted = convbasis::make_planted<T>(convbasis::parse_planted(specification), context);
   input.tensors = std::move(input.planted->head);
+  if (n) keep_first(input.tensors, *n);
   input.file = "planted:" + specification;
   return input;
 }
 
 template <convbasis::Real T>
 HeadInput<T> read(const HeadInputOptions& options) {
-  // To the engine n = 0 means all tokens; to somebody who types it, it is a mistake.
-  if (options.n && *options.n < 1) throw InvalidArgument(fmt::format("--n is {}; it must be at least 1", *options.n));
+  require_some(options.n);
   const Activations activations = Activations::open(files_or_example(options.files), options.hints);
   HeadInput<T> input;
   input.layer = options.layer.value_or(activations.layers().front().layer);
@@ -43,7 +57,7 @@ HeadInput<T> read(const HeadInputOptions& options) {
 template <convbasis::Real T>
 HeadInput<T> load_head(const HeadInputOptions& options, const RunContext& context) {
   const auto start = std::chrono::steady_clock::now();
-  HeadInput<T> input = options.planted ? plant<T>(*options.planted, context) : read<T>(options);
+  HeadInput<T> input = options.planted ? plant<T>(*options.planted, options.n, context) : read<T>(options);
   if (options.scale) input.tensors.scale = *options.scale;
   input.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return input;

@@ -16,7 +16,7 @@ using convbasis::Index;
 
 struct HeadInputOptions {
   std::vector<std::filesystem::path> files;  ///< none: the built-in example
-  std::optional<std::string> planted;        ///< see convbasis::parse_planted; then nothing else here is used
+  std::optional<std::string> planted;        ///< see convbasis::parse_planted; then only n and scale are used besides
   convbasis::ActivationHints hints;
   std::optional<Index> layer;  ///< unset: the first one in the files
   Index head = 0;

@@ -30,12 +30,14 @@ class Handle {
 
 inline void delete_texture(GLuint name) { glDeleteTextures(1, &name); }
 inline void delete_framebuffer(GLuint name) { glDeleteFramebuffers(1, &name); }
+inline void delete_renderbuffer(GLuint name) { glDeleteRenderbuffers(1, &name); }
 inline void delete_vertex_array(GLuint name) { glDeleteVertexArrays(1, &name); }
 inline void delete_shader(GLuint name) { glDeleteShader(name); }
 inline void delete_program(GLuint name) { glDeleteProgram(name); }
 
 using TextureHandle = Handle<delete_texture>;
 using FramebufferHandle = Handle<delete_framebuffer>;
+using RenderbufferHandle = Handle<delete_renderbuffer>;
 using VertexArrayHandle = Handle<delete_vertex_array>;
 using ShaderHandle = Handle<delete_shader>;
 using ProgramHandle = Handle<delete_program>;

@@ -16,25 +16,6 @@ using convbasis::MapTile;
 /// 256 KiB each, so 64 MiB; three maps of a large screen show about 30 tiles.
 constexpr std::size_t most_textures = 256;
 
-/// What drawing into a canvas changes and the rest of the frame relies on.
-class SavedTarget {
- public:
-  SavedTarget() {
-    glGetIntegerv(GL_FRAMEBUFFER_BINDING, &framebuffer_);
-    glGetIntegerv(GL_VIEWPORT, viewport_.data());
-  }
-  ~SavedTarget() {
-    glBindFramebuffer(GL_FRAMEBUFFER, static_cast<GLuint>(framebuffer_));
-    glViewport(viewport_[0], viewport_[1], viewport_[2], viewport_[3]);
-  }
-  SavedTarget(const SavedTarget&) = delete;
-  SavedTarget& operator=(const SavedTarget&) = delete;
-
- private:
-  GLint framebuffer_ = 0;
-  std::array<GLint, 4> viewport_{};
-};
-
 /// The tile's (left, bottom, right, top) in clip space. Rows grow downwards, clip space grows upwards.
 std::array<float, 4> clip_rectangle(const CellWindow& tile, const CellWindow& window) {
   const auto across = [&](double column) { return static_cast<float>((column - window.column) / window.extent * 2.0 - 1.0); };

@@ -133,6 +133,45 @@ bool Canvas::resize(int width, int height) {
   return true;
 }
 
+MultisampleCanvas::MultisampleCanvas(int width, int height, int samples) : width_(width) {
+  GLint most = 1;
+  glGetIntegerv(GL_MAX_SAMPLES, &most);
+  GLuint name = 0;
+  glGenRenderbuffers(1, &name);
+  colour_ = RenderbufferHandle(name);
+  glBindRenderbuffer(GL_RENDERBUFFER, name);
+  glRenderbufferStorageMultisample(GL_RENDERBUFFER, std::min(samples, static_cast<int>(most)), GL_RGBA8, width, height);
+  glBindRenderbuffer(GL_RENDERBUFFER, 0);
+  glGenFramebuffers(1, &name);
+  framebuffer_ = FramebufferHandle(name);
+  GLint before = 0;
+  glGetIntegerv(GL_FRAMEBUFFER_BINDING, &before);
+  glBindFramebuffer(GL_FRAMEBUFFER, name);
+  glFramebufferRenderbuffer(GL_FRAMEBUFFER, GL_COLOR_ATTACHMENT0, GL_RENDERBUFFER, colour_.get());
+  const GLenum status = glCheckFramebufferStatus(GL_FRAMEBUFFER);
+  glBindFramebuffer(GL_FRAMEBUFFER, static_cast<GLuint>(before));
+  if (status != GL_FRAMEBUFFER_COMPLETE) {
+    throw Error("OpenGL: a smoothed picture of " + std::to_string(width) + " x " + std::to_string(height) +
+                " pixels cannot be drawn into");
+  }
+}
+
+void MultisampleCanvas::resolve(Canvas& target, int height) const {
+  glBindFramebuffer(GL_READ_FRAMEBUFFER, framebuffer_.get());
+  glBindFramebuffer(GL_DRAW_FRAMEBUFFER, target.framebuffer());
+  glBlitFramebuffer(0, 0, width_, height, 0, 0, width_, height, GL_COLOR_BUFFER_BIT, GL_NEAREST);
+}
+
+SavedTarget::SavedTarget() {
+  glGetIntegerv(GL_FRAMEBUFFER_BINDING, &framebuffer_);
+  glGetIntegerv(GL_VIEWPORT, viewport_.data());
+}
+
+SavedTarget::~SavedTarget() {
+  glBindFramebuffer(GL_FRAMEBUFFER, static_cast<GLuint>(framebuffer_));
+  glViewport(viewport_[0], viewport_[1], viewport_[2], viewport_[3]);
+}
+
 Program::Program(const char* vertex_source, const char* fragment_source) : program_(glCreateProgram()) {
   const ShaderHandle vertex = compile(GL_VERTEX_SHADER, vertex_source);
   const ShaderHandle fragment = compile(GL_FRAGMENT_SHADER, fragment_source);

@@ -5,6 +5,7 @@
 #include "gl/handle.h"
 #include "view/colour_map.h"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -69,6 +70,36 @@ class Canvas {
   TextureHandle texture_;
   FramebufferHandle framebuffer_;
   int width_ = 0, height_ = 0;
+};
+
+/// A picture that is drawn with several samples for each pixel, so that slanted lines are smooth, and then resolved into a
+/// Canvas.
+class MultisampleCanvas {
+ public:
+  /// Throws Error.
+  MultisampleCanvas(int width, int height, int samples);
+  GLuint framebuffer() const { return framebuffer_.get(); }
+  /// Copies the lower `height` lines into `target`, which is at least as large. The bound framebuffers change.
+  void resolve(Canvas& target, int height) const;
+
+ private:
+  RenderbufferHandle colour_;
+  FramebufferHandle framebuffer_;
+  int width_;
+};
+
+/// Keeps the bound framebuffer and the viewport, and brings them back at its end: what drawing into a canvas changes and the rest
+/// of the frame relies on.
+class SavedTarget {
+ public:
+  SavedTarget();
+  ~SavedTarget();
+  SavedTarget(const SavedTarget&) = delete;
+  SavedTarget& operator=(const SavedTarget&) = delete;
+
+ private:
+  GLint framebuffer_ = 0;
+  std::array<GLint, 4> viewport_{};
 };
 
 /// A linked program. Throws Error with the driver's first complaint.

@@ -85,6 +85,12 @@ void BasisPanel::draw(const Session& session, const MapView& view) {
   ImGui::EndChild();
 }
 
+void BasisPanel::draw_plot(const AnalysisResult& result, float width) {
+  refresh(result);
+  fit_ = true;
+  draw_curves(result, -1, width);
+}
+
 void BasisPanel::refresh(const AnalysisResult& result) {
   if (curves_of_ == result.approximation_id && curves_look_ == look_) return;
   const Weights& weights = *result.analysis->weights;

@@ -15,6 +15,8 @@ class BasisPanel {
  public:
   /// `view.hovered` says which segment to highlight.
   void draw(const Session& session, const MapView& view);
+  /// The plot alone, of all lag vectors, as high as the room: for an exported picture, on a copy of the panel.
+  void draw_plot(const AnalysisResult& result, float width);
 
  private:
   struct Look {

@@ -20,6 +20,8 @@ class FileDialog {
   /// False when the system has no dialog program (zenity, kdialog, ...): the user types the path then.
   static bool available();
   void open(const std::string& title);
+  /// Asks where to save; the system's dialog asks before it lets a file be replaced. `suggestion` is a path.
+  void save(const std::string& title, const std::filesystem::path& suggestion);
   /// True while the dialog is on the screen; nobody wakes the window when it closes, so somebody has to ask poll() again.
   bool is_open() const { return dialog_ != nullptr; }
   /// The chosen files, once; empty while the dialog is open and after it was cancelled.

@@ -102,9 +102,16 @@ void ResidualErrorsPanel::draw_tabs(bool numbers_beside) {
   if (numbers_beside) ImGui::NewLine();
 }
 
+void ResidualErrorsPanel::draw_plot(const AnalysisResult& result, float width) {
+  refresh(result);
+  fit_ = fit_histogram_ = true;
+  MapView nothing_shown;
+  tab_ == Tab::histogram ? draw_histogram(width) : draw_by_row(result, nothing_shown, width);
+}
+
 void ResidualErrorsPanel::refresh(const AnalysisResult& result) {
-  if (shown_id_ == result.approximation_id) return;
-  shown_id_ = result.approximation_id;
+  if (shown_ == result.analysis) return;
+  shown_ = result.analysis;
   fit_ = fit_histogram_ = true;
   const auto& error = result.analysis->error;
   rows_.assign(error.row_error_index.begin(), error.row_error_index.end());

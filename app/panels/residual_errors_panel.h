@@ -23,6 +23,8 @@ class ResidualErrorsPanel {
   /// A click on a row pins it in the maps and brings it into their view; a click or drag in the curve against k sets k.
   void draw(Session& session, MapView& view, const ErrorCurve& curve);
   void show(Tab tab) { tab_ = tab; }
+  /// The plot of errors by row, or their histogram, as high as the room: for an exported picture, on a copy of the panel.
+  void draw_plot(const AnalysisResult& result, float width);
   /// Where the curve against k was last drawn, in screen pixels: lessons point at it, tests click into it.
   ImVec4 curve_rectangle() const { return curve_rectangle_; }
 
@@ -49,7 +51,7 @@ class ResidualErrorsPanel {
   Tab tab_ = Tab::rows;
   ImVec4 curve_rectangle_;
   // Made from the result of this id.
-  std::uint64_t shown_id_ = 0;
+  std::shared_ptr<const convbasis::HeadAnalysis<float>> shown_;  ///< whose numbers the members below hold
   bool fit_ = false;
   bool fit_histogram_ = false;
   std::vector<double> rows_;            ///< rows of row_error, ascending, as plotted

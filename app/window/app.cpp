@@ -50,7 +50,8 @@ App::App(const AppOptions& options)
       error_curve_([this] { wake(); }),
       runtime_([this] { wake(); }),
       maps_([this] { wake(); }),
-      heads_([this] { wake(); }) {
+      heads_([this] { wake(); }),
+      exporter_([this] { wake(); }) {
   listen();
   platform_.start_imgui();
   load_fonts();
@@ -127,6 +128,8 @@ void App::make_actions() {
       {"View", "Reset layout", 0, [this] { layout_wanted_ = true; }},
       {"Help", "About", ImGuiKey_F1, [this] { about_wanted_ = true; }},
   };
+  auto exports = exporter_.actions(session_, [this] { return settings_.dark; });
+  actions_.insert(actions_.end() - 1, exports.begin(), exports.end());
 }
 
 void App::wake() {
@@ -135,12 +138,12 @@ void App::wake() {
 }
 
 bool App::settled() const {
-  return !session_.busy() && !session_.awaits_poll() && maps_.settled() && heads_.settled() &&
+  return !session_.busy() && !session_.awaits_poll() && maps_.settled() && heads_.settled() && !exporter_.busy() &&
          error_curve_.state() != IdleWorker::State::running;
 }
 
 double App::seconds_to_next_pulse() const {
-  if (session_.busy() || source_.waits_for_dialog()) return 0.2;                // a progress bar moves
+  if (session_.busy() || source_.waits_for_dialog() || exporter_.waits_for_dialog()) return 0.2;  // a progress bar moves
   if (glfwGetTime() - last_event_ < 1.0) return 0.1;                            // a tooltip waits for the mouse to rest
   if (glfwGetTime() - last_input_ < 2.0 * rest_before_background) return 0.25;  // background work goes on after a while
   if (ImGui::GetIO().WantTextInput) return 0.25;                                // a text cursor blinks
@@ -185,6 +188,7 @@ void App::render(GLuint framebuffer) {
   ++frames_drawn_;
   session_.poll();
   source_.poll(session_);
+  exporter_.poll(session_);
   // Heads wait for what the user is looking at, and for the hand on the mouse.
   heads_.poll(session_, session_.busy() || session_.awaits_poll() || !maps_.settled() || ImGui::IsAnyMouseDown());
   if (look_changed_) {
@@ -244,6 +248,7 @@ void App::draw() {
   // Panels that are new take the focus one after the other; none of them should look chosen.
   if (std::exchange(focus_wanted_, false)) ImGui::SetWindowFocus(nullptr);
   draw_about();
+  exporter_.draw(export_inputs());
 }
 
 void App::draw_dock_space() {

@@ -15,6 +15,7 @@
 #include "state/session.h"
 #include "state/settings.h"
 #include "window/actions.h"
+#include "window/exporter.h"
 #include "window/picture.h"
 #include "window/platform.h"
 #include "window/window.h"
@@ -66,6 +67,9 @@ class App {
   ResidualErrorsPanel& errors() { return errors_; }
   ErrorCurve& error_curve() { return error_curve_; }
   RuntimeMeasurer& runtime() { return runtime_; }
+  /// Begins an export as the dialog does. False while another one runs, or without an analysis.
+  bool start_export(const ExportWish& wish) { return exporter_.start(wish, export_inputs()); }
+  const Exporter& exporter() const { return exporter_; }
 
  private:
   void listen();
@@ -84,6 +88,7 @@ class App {
   /// Lets background work that can wait go on only while nothing else needs the machine.
   void pace_background(bool curve_shown, bool runtime_shown);
   void draw_about();
+  Exporter::Inputs export_inputs() { return {session_, view_, basis_, errors_, settings_.dark}; }
   void set_ui_scale(double scale);
   void set_theme(Theme theme);
   void save_look();
@@ -120,6 +125,7 @@ class App {
   RuntimeMeasurer runtime_;
   AttentionMaps maps_;
   HeadsPanel heads_;
+  Exporter exporter_;
 };
 
 }  // namespace convscope

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace convscope {
@@ -21,6 +23,12 @@ struct Picture {
 
 /// Reads the whole colour of the framebuffer object that is bound for reading; width x height pixels of it.
 Picture read_framebuffer(int width, int height);
+
+/// What a PNG says about itself: keyword ("Description", "Software") and text, UTF-8.
+using PictureTexts = std::vector<std::pair<std::string, std::string>>;
+
+/// The bytes of a PNG file. Throws convbasis::Error.
+std::string encode_png(const Picture& picture, const PictureTexts& texts = {});
 
 /// Writes the file in one step. Throws convbasis::FileError; the target is then untouched.
 void write_png(const std::filesystem::path& path, const Picture& picture);

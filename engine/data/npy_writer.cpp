@@ -1,17 +1,14 @@
 #include "data/npy_writer.h"
 
-#include "core/disk.h"
 #include "core/errors.h"
 #include "core/threads.h"
+#include "data/replacement_file.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -21,82 +18,6 @@ namespace convbasis {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "npy files are written as the numbers lie in memory");
-
-/// A new file beside `target` that takes its place on commit(), and is removed otherwise.
-class ReplacementFile {
- public:
-  explicit ReplacementFile(const std::filesystem::path& target) : target_(target) {
-    std::error_code error;
-    if (std::filesystem::is_symlink(target_, error)) target_ = std::filesystem::weakly_canonical(target_, error);
-    const std::filesystem::file_status status = std::filesystem::status(target_, error);
-    if (std::filesystem::is_directory(status))
-      throw FileError(target.string(), "is a directory; give the path of a file to write");
-    // Renaming over a device such as /dev/null would replace the device.
-    if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
-      throw FileError(target.string(), "is not a regular file, so it cannot be replaced");
-    }
-    temporary_ = target_;
-    temporary_ += fmt::format(".{:08x}.tmp", std::random_device{}());
-    file_ = std::fopen(temporary_.string().c_str(), "wbx");
-    if (file_ == nullptr) fail("cannot be written");
-  }
-  ReplacementFile(const ReplacementFile&) = delete;
-  ReplacementFile& operator=(const ReplacementFile&) = delete;
-  ~ReplacementFile() {
-    if (file_ != nullptr) std::fclose(file_);
-    std::error_code ignored;
-    if (!committed_) std::filesystem::remove(temporary_, ignored);
-  }
-
-  void write(const void* bytes, std::size_t count) {
-    if (std::fwrite(bytes, 1, count, file_) != count) fail("cannot be written");
-    written_ += count;
-  }
-
-  /// Waits until the disk has what was written since the last call, in pieces, because nothing can interrupt the wait for one.
-  void flush_recent(const std::stop_token& stop) {
-    for (; flushed_ < written_ && !stop.stop_requested(); flushed_ += std::min(piece, written_ - flushed_)) {
-      flush_range(file_, flushed_, std::min(piece, written_ - flushed_));
-    }
-  }
-
-  /// Throws FileError unless the disk has room for that many more bytes.
-  void require_room(std::uint64_t bytes) const {
-    std::error_code error;
-    const std::filesystem::space_info space = std::filesystem::space(std::filesystem::absolute(target_).parent_path(), error);
-    if (error || space.available >= bytes) return;  // a system that does not tell will say so when the disk is full
-    throw FileError(target_.string(),
-                    fmt::format("takes {:.3g} GB, but the disk has {:.3g} GB free; free some, or choose another",
-                                1e-9 * static_cast<double>(bytes), 1e-9 * static_cast<double>(space.available)));
-  }
-
-  const std::filesystem::path& temporary() const { return temporary_; }
-
-  void flush() {
-    if (!flush_to_disk(file_)) fail("cannot be written");
-  }
-
-  void commit() {
-    flush();
-    const bool closed = std::fclose(std::exchange(file_, nullptr)) == 0;
-    if (!closed) fail("cannot be written");
-    std::error_code error;
-    std::filesystem::rename(temporary_, target_, error);
-    if (error) throw FileError(target_.string(), "cannot be replaced: " + error.message());
-    committed_ = true;
-  }
-
- private:
-  [[noreturn]] void fail(const char* what) const {
-    throw FileError(target_.string(), fmt::format("{}: {}", what, std::strerror(errno)));
-  }
-
-  std::filesystem::path target_, temporary_;
-  std::FILE* file_ = nullptr;
-  static constexpr std::uint64_t piece = std::uint64_t{8} << 20U;
-  std::uint64_t written_ = 0, flushed_ = 0;  // bytes
-  bool committed_ = false;
-};
 
 /// All that stands before the numbers.
 template <Real T>

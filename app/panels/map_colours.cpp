@@ -1,0 +1,44 @@
+#include "panels/map_colours.h"
+
+#include "panels/ui.h"
+
+#include <imgui.h>
+
+namespace convscope {
+
+namespace {
+
+/// Loud, and in none of the colour maps: it is never data.
+constexpr Rgb not_a_number_colour{1.0F, 0.0F, 1.0F};
+
+/// A shade off the panel, so that the square of the map is seen.
+Rgb masked_colour() {
+  const ImVec4& ground = ImGui::GetStyleColorVec4(ImGuiCol_WindowBg);
+  const ImVec4& text = ImGui::GetStyleColorVec4(ImGuiCol_Text);
+  const float share = ui::is_dark() ? 0.04F : 0.1F;
+  const auto mix = [share](float a, float b) { return a + share * (b - a); };
+  return {mix(ground.x, text.x), mix(ground.y, text.y), mix(ground.z, text.z)};
+}
+
+}  // namespace
+
+gl::MapColours map_colours(convbasis::MapKind kind, const MapView& view) {
+  if (kind == convbasis::MapKind::residual) {
+    return {view.residual_scale(), ColourMap::diverging, masked_colour(), not_a_number_colour};
+  }
+  return {view.value_scale(), view.colour_map, masked_colour(), not_a_number_colour};
+}
+
+MapTitle title_of(convbasis::MapKind kind) {
+  switch (kind) {
+    case convbasis::MapKind::exact:
+      return {"Exact", Subject::exact};
+    case convbasis::MapKind::approximation:
+      return {"Approximation", Subject::conv};
+    case convbasis::MapKind::residual:
+      return {"Residual", Subject::residual};
+  }
+  return {};
+}
+
+}  // namespace convscope

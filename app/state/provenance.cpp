@@ -1,0 +1,140 @@
+#include "state/provenance.h"
+
+#include "state/assets.h"
+
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+
+namespace convscope {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view plain_characters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
+
+/// Bytes of the UTF-8 character that `text` begins with; 0 when it begins with none.
+std::size_t character_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
+  const std::uint32_t first = byte(0);
+  if (first < 0x80U) return 1;
+  std::size_t length = 0;
+  if (first >= 0xC2U && first < 0xE0U) length = 2;
+  if (first >= 0xE0U && first < 0xF0U) length = 3;
+  if (first >= 0xF0U && first < 0xF5U) length = 4;
+  if (length == 0 || text.size() < length) return 0;
+  std::uint32_t point = first & (0x7FU >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0U) != 0x80U) return 0;
+    point = point << 6U | (byte(i) & 0x3FU);
+  }
+  const bool overlong = (length == 3 && point < 0x800U) || (length == 4 && point < 0x10000U);
+  const bool surrogate = point >= 0xD800U && point < 0xE000U;
+  return overlong || surrogate || point > 0x10FFFFU ? 0 : length;
+}
+
+std::string planted_specification(const convbasis::PlantedOptions& options) {
+  std::string text = fmt::format("k={},n={},d={},T={},noise={},spread={},seed={}", options.k, options.n, options.d, options.T,
+                                 options.noise, options.spread, options.seed);
+  if (options.value_width != 0) text += fmt::format(",value_width={}", options.value_width);
+  return text;
+}
+
+/// The words that name the files. None for the built-in example, which the command line opens on its own.
+std::string file_words(const std::vector<fs::path>& paths) {
+  if (paths.size() == 1 && paths.front() == find_asset(example_asset)) return "";
+  std::string words;
+  for (const fs::path& path : paths) {
+    std::error_code error;
+    const fs::path whole = fs::absolute(path, error);
+    // A name that begins with a dash would be read as an option.
+    const std::string name = error ? (fs::path(".") / path).string() : whole.string();
+    words += ' ';
+    words += shell_quoted(name);
+  }
+  return words;
+}
+
+}  // namespace
+
+Provenance provenance_of(const AnalysisResult& result) {
+  const auto& analysis = *result.analysis;
+  return {.name = result.source->name(),
+          .model = result.source->model(),
+          .recipe = result.source->recipe(),
+          .layer = result.request.layer,
+          .head = result.request.head,
+          .n = analysis.n,
+          .tokens = result.source->layer(result.request.layer).size,
+          .options = analysis.options,
+          .k_found = analysis.recovery.basis.count(),
+          .version = CONVSCOPE_VERSION};
+}
+
+std::string head_line(const Provenance& provenance) {
+  return single_line(
+      fmt::format("{} · layer {} · head {} · n {}", provenance.name, provenance.layer, provenance.head, provenance.n));
+}
+
+std::string provenance_line(const Provenance& provenance) {
+  const auto& options = provenance.options;
+  std::string line = head_line(provenance);
+  if (const auto* planted = std::get_if<convbasis::PlantedOptions>(&provenance.recipe)) {
+    line += " · planted " + planted_specification(*planted);
+  }
+  line += fmt::format(" · method recover · k {} (found {}) · T {} · delta {} · eps {} · search {} · float32 · convscope {}",
+                      options.k, provenance.k_found, options.T, options.delta, options.eps, convbasis::name_of(options.search),
+                      provenance.version);
+  return line;
+}
+
+std::string reproducing_command(const Provenance& provenance) {
+  std::string command = "convscope analyze";
+  if (const auto* planted = std::get_if<convbasis::PlantedOptions>(&provenance.recipe)) {
+    command += " --planted " + shell_quoted(planted_specification(*planted));
+    if (provenance.n != provenance.tokens) command += fmt::format(" --n {}", provenance.n);
+  } else {
+    command += file_words(std::get<std::vector<fs::path>>(provenance.recipe));
+    command += fmt::format(" --layer {} --head {} --n {}", provenance.layer, provenance.head, provenance.n);
+  }
+  const auto& options = provenance.options;
+  return command + fmt::format(" --k {} --T {} --delta {} --eps {} --search {}", options.k, options.T, options.delta, options.eps,
+                               convbasis::name_of(options.search));
+}
+
+std::string shell_quoted(std::string_view word) {
+  if (!word.empty() && word.find_first_not_of(plain_characters) == std::string_view::npos) return std::string(word);
+  std::string quoted = "'";
+  for (const char c : word) {
+    if (c == '\'') quoted += "'\\'";  // out of the quotes, a quote by itself, and in again
+    quoted += c;
+  }
+  quoted += '\'';
+  return quoted;
+}
+
+std::string single_line(std::string_view text) {
+  std::string line;
+  while (!text.empty()) {
+    const std::size_t length = character_length(text);
+    const auto first = static_cast<unsigned char>(text.front());
+    // U+0080 to U+009F are control characters, too, and U+2028 and U+2029 break lines.
+    const bool control = first < 0x20U || first == 0x7FU || (length == 2 && first == 0xC2U && (text[1] & 0x60) == 0) ||
+                         text.starts_with("\xE2\x80\xA8") || text.starts_with("\xE2\x80\xA9");
+    if (length == 0) {
+      line += replacement_character;
+    } else if (control) {
+      line += ' ';
+    } else {
+      line += text.substr(0, length);
+    }
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  return line;
+}
+
+}  // namespace convscope
