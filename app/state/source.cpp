@@ -31,7 +31,7 @@ HeadTensors<float> prefix(const HeadTensors<float>& head, Index n) {
 
 }  // namespace
 
-Source::Source(std::uint64_t id, const SourceRecipe& recipe) : id_(id) {
+Source::Source(std::uint64_t id, const SourceRecipe& recipe) : id_(id), recipe_(recipe) {
   if (const auto* paths = std::get_if<std::vector<std::filesystem::path>>(&recipe)) {
     const auto& activations = data_.emplace<Activations>(Activations::open(*paths));
     name_ = activations.display_name();

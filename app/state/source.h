@@ -28,6 +28,7 @@ class Source {
   Source(std::uint64_t id, const SourceRecipe& recipe);
 
   std::uint64_t id() const { return id_; }  ///< never used twice in one session
+  const SourceRecipe& recipe() const { return recipe_; }
   const std::string& name() const { return name_; }
   const std::string& model() const { return model_; }                          ///< empty when the file does not say
   const std::vector<convbasis::LayerInfo>& layers() const { return layers_; }  ///< never empty
@@ -44,6 +45,7 @@ class Source {
   void require_planted(Index layer, Index head, Index n) const;
 
   std::uint64_t id_;
+  SourceRecipe recipe_;
   std::variant<std::monostate, convbasis::Activations, std::shared_ptr<const convbasis::Planted<float>>> data_;
   std::string name_;
   std::string model_;
