@@ -72,23 +72,6 @@ void draw_progress(Session& session, const Progress& progress) {
   if (ImGui::SmallButton("Cancel")) session.cancel();
 }
 
-void draw_message(Session& session, const std::string& text, const ImVec4& colour) {
-  const float line = ImGui::GetFrameHeightWithSpacing();
-  const float button = ImGui::CalcTextSize("Dismiss").x + 2.0F * ImGui::GetStyle().FramePadding.x;
-  const float room = ImGui::GetMainViewport()->Size.x - button - 4.0F * ImGui::GetStyle().WindowPadding.x;
-  const float height = ImGui::CalcTextSize(text.c_str(), nullptr, false, room).y + line - ImGui::GetTextLineHeight();
-  if (ImGui::BeginViewportSideBar("##message", ImGui::GetMainViewport(), ImGuiDir_Down, height, bar_flags)) {
-    ImGui::PushTextWrapPos(ImGui::GetCursorPosX() + room);
-    ImGui::PushStyleColor(ImGuiCol_Text, colour);
-    ImGui::TextUnformatted(text.c_str());
-    ImGui::PopStyleColor();
-    ImGui::PopTextWrapPos();
-    right_align(button);
-    if (ImGui::SmallButton("Dismiss")) session.dismiss();
-  }
-  ImGui::End();
-}
-
 }  // namespace
 
 void draw_status_bar(Session& session, const MapView& view) {
@@ -108,11 +91,6 @@ void draw_status_bar(Session& session, const MapView& view) {
     }
   }
   ImGui::End();
-  if (session.failure()) {
-    draw_message(session, session.failure()->text, ui::error_colour());
-  } else if (!session.notice().empty()) {
-    draw_message(session, session.notice(), ImGui::GetStyleColorVec4(ImGuiCol_Text));
-  }
 }
 
 }  // namespace convscope

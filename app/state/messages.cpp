@@ -90,9 +90,9 @@ double Messages::opacity(const Toast& toast, double now) {
   return std::clamp(1.0 - (now - toast.until) / fade_seconds, 0.0, 1.0);
 }
 
-double Messages::seconds_to_next_change(double now) const {
+double Messages::next_frame(double drawn) const {
   double soonest = std::numeric_limits<double>::infinity();
-  for (const Toast& toast : toasts_) soonest = std::min(soonest, std::max(toast.until - now, seconds_per_fading_frame));
+  for (const Toast& toast : toasts_) soonest = std::min(soonest, std::max(toast.until, drawn + seconds_per_fading_frame));
   return soonest;
 }
 

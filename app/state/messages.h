@@ -65,8 +65,8 @@ class Messages {
 
   /// 1 until the toast fades, then down to 0.
   static double opacity(const Toast& toast, double now);
-  /// Until a picture of the toasts would look different; infinity when there is none.
-  double seconds_to_next_change(double now) const;
+  /// When a picture of the toasts has to be drawn again if the last one is of the time `drawn`; infinity without a toast.
+  double next_frame(double drawn) const;
 
  private:
   std::deque<Message> log_;

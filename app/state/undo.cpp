@@ -55,7 +55,8 @@ void UndoHistory::watch(const UndoStep& current, double now, bool held, Index sh
   if (std::exchange(adopting_, false)) resting_ = current;
   if (shown_n != shown_n_) {
     shown_n_ = shown_n;
-    resting_->view.window = current.view.window;
+    // Before the change of n has rested, the turn of the maps is a part of it.
+    if (resting_->request.n == current.request.n) resting_->view.window = current.view.window;
   }
   if (current == *resting_) {
     moved_.reset();

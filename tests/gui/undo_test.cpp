@@ -115,6 +115,20 @@ TEST_F(Undo, MapsThatTurnToANewSizeAreNoStep) {
   EXPECT_EQ(history_.steps(), 1U);
 }
 
+TEST_F(Undo, MapsThatTurnWhileTheChangeIsFreshAreAPartOfIt) {
+  step_.view.window = {10.0, 5.0, 8.0};
+  rest();
+  step_.request.n = 32;
+  look();
+  step_.view.window = {0.0, 0.0, 32.0};
+  n_ = 32;
+  rest();
+  EXPECT_EQ(history_.steps(), 2U);
+  EXPECT_TRUE(undo());
+  EXPECT_EQ(step_.view.window, (CellWindow{10.0, 5.0, 8.0}));
+  EXPECT_EQ(step_.request.n, 64);
+}
+
 TEST_F(Undo, ForgetsAtAnotherSource) {
   set_k(7);
   step_.request.source = 2;
