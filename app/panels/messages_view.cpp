@@ -24,13 +24,9 @@ ImVec4 colour_of(Severity severity) {
 
 float button_width() { return ImGui::CalcTextSize("Dismiss").x + 2.0F * ImGui::GetStyle().FramePadding.x; }
 
-float room_for_text() {
-  return ImGui::GetMainViewport()->Size.x - button_width() - 4.0F * ImGui::GetStyle().WindowPadding.x;
-}
+float room_for_text() { return ImGui::GetMainViewport()->Size.x - button_width() - 4.0F * ImGui::GetStyle().WindowPadding.x; }
 
-float height_of(const Banner& banner) {
-  return ImGui::CalcTextSize(banner.text.c_str(), nullptr, false, room_for_text()).y;
-}
+float height_of(const Banner& banner) { return ImGui::CalcTextSize(banner.text.c_str(), nullptr, false, room_for_text()).y; }
 
 void draw_banner(const Banner& banner, const std::function<void(const std::string&)>& dismiss) {
   ImGui::PushID(banner.key.c_str());
@@ -119,20 +115,10 @@ void LogPanel::draw(Messages& messages) {
   ImGui::EndDisabled();
   if (shown.empty()) {
     ui::empty_state(least_ == Severity::note ? "Nothing has been said yet." : "Nothing of this kind has been said.");
-  } else if (ImGui::BeginChild("##lines", {0.0F, 0.0F}, 0, ImGuiWindowFlags_HorizontalScrollbar)) {
+  } else if (ImGui::BeginChild("##lines")) {
     const bool at_end = ImGui::GetScrollY() >= ImGui::GetScrollMaxY();
     ImGui::PushFont(ui::mono_font());
-    ImGuiListClipper clipper;
-    clipper.Begin(static_cast<int>(shown.size()));
-    while (clipper.Step()) {
-      for (int line = clipper.DisplayStart; line < clipper.DisplayEnd; ++line) {
-        const Message& message = *shown[static_cast<std::size_t>(line)];
-        ImGui::PushStyleColor(ImGuiCol_Text, colour_of(message.severity));
-        ImGui::TextUnformatted(log_line(message).c_str());
-        ImGui::PopStyleColor();
-        ui::tooltip(message.text);
-      }
-    }
+    for (const Message* message : shown) ui::wrapped(log_line(*message), colour_of(message->severity));
     ImGui::PopFont();
     if (at_end) ImGui::SetScrollHereY(1.0F);
     ImGui::EndChild();

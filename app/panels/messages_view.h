@@ -10,8 +10,8 @@
 
 namespace convscope {
 
-/// Draws the banners above the status bar; `dismiss` is called with the key of the one that the user is done with. Call before the
-/// dock space is laid out: they take their height from the main viewport.
+/// Draws the banners above the status bar; `dismiss` is called with the key of the one that the user is done with. Call before
+/// the dock space is laid out: they take their height from the main viewport.
 void draw_banners(const Messages& messages, const std::function<void(const std::string&)>& dismiss);
 
 /// Draws the toasts over everything, the newest lowest, above whatever is at the bottom of the window. They take no clicks: what

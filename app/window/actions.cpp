@@ -39,11 +39,28 @@ std::string full_name(const Action& action) {
   return name;
 }
 
+std::string key_text(ImGuiKeyChord chord) {
+  std::string text = ImGui::GetKeyChordName(chord);
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 9> spelt{{{"KeypadAdd", "Keypad +"},
+                                                                                {"KeypadSubtract", "Keypad −"},
+                                                                                {"Equal", "="},
+                                                                                {"Minus", "−"},
+                                                                                {"Period", "."},
+                                                                                {"LeftArrow", "←"},
+                                                                                {"RightArrow", "→"},
+                                                                                {"UpArrow", "↑"},
+                                                                                {"DownArrow", "↓"}}};
+  for (const auto& [name, sign] : spelt) {
+    if (text.ends_with(name)) return text.replace(text.size() - name.size(), name.size(), sign);
+  }
+  return text;
+}
+
 std::string shortcut_text(const Action& action, bool all) {
   std::string text;
   for (const ImGuiKeyChord chord : action.shortcuts) {
     if (!text.empty()) text += ", ";
-    text += ImGui::GetKeyChordName(chord);
+    text += key_text(chord);
     if (!all) break;
   }
   return text;

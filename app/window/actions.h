@@ -44,7 +44,8 @@ class ActionTable {
   /// Runs it unless it is disabled. Returns whether it ran.
   bool run(std::string_view id) const;
 
-  /// Draws the menus into the open menu bar: File, Edit, View, Head, Run, Export, others, Help; those without actions are left out.
+  /// Draws the menus into the open menu bar: File, Edit, View, Head, Run, Export, others, Help; those without actions are left
+  /// out.
   void draw_menus() const;
   /// Runs the action whose shortcut was pressed.
   void run_shortcuts() const;
@@ -58,6 +59,8 @@ class ActionTable {
 
 /// "View: Scale: Logarithmic"
 std::string full_name(const Action& action);
+/// "Ctrl+=", as it stands on the keyboard.
+std::string key_text(ImGuiKeyChord chord);
 /// "Ctrl+Z", or all of them: "Ctrl+Y, Ctrl+Shift+Z". Empty without one.
 std::string shortcut_text(const Action& action, bool all = false);
 

@@ -274,7 +274,8 @@ void App::draw_dock_space() {
     layout_wanted_ = false;
     const auto has = [this](const char* window) {
       const bool map = std::string_view(window).starts_with("###");
-      return map || std::ranges::any_of(panels_, [&](const PanelEntry& entry) { return entry.window == std::string_view(window); });
+      return map ||
+             std::ranges::any_of(panels_, [&](const PanelEntry& entry) { return entry.window == std::string_view(window); });
     };
     build_layout(settings_.preset, dock, size, has);
     focus_wanted_ = true;

@@ -152,9 +152,9 @@ class App {
 
   Messages messages_;
   UndoHistory history_;
-  std::filesystem::path session_path_;      ///< where the open session was saved or came from; empty: nowhere yet
-  std::optional<SavedSession> restoring_;   ///< waits for its source to be opened
-  std::uint64_t source_before_ = 0;         ///< the source that was open when the restoring began; 0: none
+  std::filesystem::path session_path_;       ///< where the open session was saved or came from; empty: nowhere yet
+  std::optional<SavedSession> restoring_;    ///< waits for its source to be opened
+  std::uint64_t source_before_ = 0;          ///< the source that was open when the restoring began; 0: none
   std::optional<ViewSettings> view_wanted_;  ///< waits for the result it belongs to
   std::optional<CellIndex> pin_wanted_;
   std::uint64_t known_source_ = 0;

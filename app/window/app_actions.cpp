@@ -160,10 +160,13 @@ void App::add_view_actions() {
 void App::add_map_actions() {
   using convbasis::MapQuantity;
   using convbasis::Pooling;
-  const auto choice = [this](const std::string& group, std::string_view name, auto MapView::* member, auto value, const char* help) {
+  const auto choice = [this](const std::string& group, std::string_view name, auto MapView::*member, auto value,
+                             const char* help) {
     const bool other_values = group == "Values" || group == "Scale";
     std::string id = "map." + group + "." + std::string(name);
-    std::ranges::transform(id, id.begin(), [](char c) { return c == ' ' ? '_' : c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    std::ranges::transform(id, id.begin(), [](char c) {
+      return c == ' ' ? '_' : c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    });
     actions_.add({.id = id,
                   .menu = "View/" + group,
                   .name = capitalised(name),
@@ -253,13 +256,14 @@ void App::add_head_actions() {
   step("head.previous", "Previous head", ImGuiKey_LeftArrow, -1, 0, false);
   step("head.next_layer", "Next layer", ImGuiKey_DownArrow, 0, 1, true);
   step("head.previous_layer", "Previous layer", ImGuiKey_UpArrow, 0, -1, false);
-  actions_.add({.id = "run.again",
-                .menu = "Run",
-                .name = "Compute again",
-                .shortcuts = {ImGuiKey_F5},
-                .run = [this] { session_.want(session_.wanted()); },
-                .enabled = [this] { return has_source() && !session_.busy() && (session_.stale() || !session_.result().analysis); },
-                .help = "After a cancel or an error"});
+  actions_.add(
+      {.id = "run.again",
+       .menu = "Run",
+       .name = "Compute again",
+       .shortcuts = {ImGuiKey_F5},
+       .run = [this] { session_.want(session_.wanted()); },
+       .enabled = [this] { return has_source() && !session_.busy() && (session_.stale() || !session_.result().analysis); },
+       .help = "After a cancel or an error"});
   actions_.add({.id = "run.cancel",
                 .menu = "Run",
                 .name = "Cancel",

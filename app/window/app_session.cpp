@@ -60,8 +60,8 @@ void App::open(std::vector<fs::path> files, HeadChoice choice) {
     session_path_.clear();
     session_.open(std::move(files), choice);
   } else if (files.size() > 1) {
-    session_.fail({Failure::Kind::argument, fmt::format("{}: a session is opened by itself, without other files",
-                                                        session_file->filename().string())});
+    session_.fail({Failure::Kind::argument,
+                   fmt::format("{}: a session is opened by itself, without other files", session_file->filename().string())});
   } else {
     open_session(*session_file, choice);
   }
@@ -118,6 +118,7 @@ void App::catch_up() {
     restoring_.reset();
   } else if (restoring_ && session_.failure() && !session_.busy()) {
     restoring_.reset();
+    session_path_.clear();
   }
   if (!has_source()) return;
   const auto& shown = session_.result().analysis;
@@ -193,7 +194,10 @@ void App::collect_messages() {
   }
   if (has_source() && session_.source()->id() != known_source_) {
     known_source_ = session_.source()->id();
-    messages_.log(Severity::note, fmt::format("opened {}: {} layers", session_.source()->name(), session_.source()->layers().size()));
+    // Saving what was opened since would replace a session that is about something else.
+    if (!restoring_) session_path_.clear();
+    messages_.log(Severity::note,
+                  fmt::format("opened {}: {} layers", session_.source()->name(), session_.source()->layers().size()));
     const auto* files = std::get_if<std::vector<fs::path>>(&session_.source()->recipe());
     if (files && !is_example(*files)) {
       remember_files(settings_.recent, *files);
@@ -218,7 +222,8 @@ void App::dismiss(const std::string& banner) {
 
 void App::remember_window_size() {
   GLFWwindow* window = platform_.window();
-  const bool usual = glfwGetWindowAttrib(window, GLFW_MAXIMIZED) == GLFW_FALSE && glfwGetWindowAttrib(window, GLFW_ICONIFIED) == GLFW_FALSE;
+  const bool usual =
+      glfwGetWindowAttrib(window, GLFW_MAXIMIZED) == GLFW_FALSE && glfwGetWindowAttrib(window, GLFW_ICONIFIED) == GLFW_FALSE;
   if (!visible_ || !usual) return;
   int width = 0;
   int height = 0;

@@ -39,7 +39,8 @@ void GoToDialog::draw(convbasis::Index n, MapView& view) {
   if (!row_fits) {
     ImGui::TextColored(ui::error_colour(), "%s", fmt::format("i must be from 0 to {}", n - 1).c_str());
   } else if (!fits) {
-    ImGui::TextColored(ui::error_colour(), "%s", fmt::format("j must be from 0 to {}: no key after its query", cell_.row).c_str());
+    ImGui::TextColored(ui::error_colour(), "%s",
+                       fmt::format("j must be from 0 to {}: no key after its query", cell_.row).c_str());
   } else {
     ui::dim(fmt::format("0 ≤ j ≤ i ≤ {}", n - 1));
   }

@@ -45,7 +45,8 @@ void visit_leaves(ImGuiDockNode* node, const Visit& visit) {
 }
 
 void set_tab_bar(ImGuiDockNode& node, bool shown) {
-  const ImGuiDockNodeFlags others = node.LocalFlags & ~ImGuiDockNodeFlags_HiddenTabBar;
+  // Tabs have a button to close them; one for all of them is one too many.
+  const ImGuiDockNodeFlags others = (node.LocalFlags & ~ImGuiDockNodeFlags_HiddenTabBar) | ImGuiDockNodeFlags_NoCloseButton;
   node.SetLocalFlags(shown ? others : others | ImGuiDockNodeFlags_HiddenTabBar);
 }
 

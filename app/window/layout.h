@@ -38,8 +38,8 @@ std::string title_of(const PanelEntry& panel);
 /// are. Before the dock space is submitted in a frame.
 void build_layout(LayoutPreset preset, ImGuiID id, ImVec2 size, const std::function<bool(const char*)>& has);
 
-/// Shows the tab bar of a place that got a second panel, and hides that of one that lost it. Once a frame, after the dock space and in
-/// its window.
+/// Shows the tab bar of a place that got a second panel, and hides that of one that lost it. Once a frame, after the dock space
+/// and in its window.
 void follow_tabs(ImGuiID id);
 
 }  // namespace convscope

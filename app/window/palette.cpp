@@ -33,7 +33,8 @@ void CommandPalette::draw(const ActionTable& actions) {
                                      ImGuiWindowFlags_NoSavedSettings | ImGuiWindowFlags_AlwaysAutoResize;
   if (!ImGui::BeginPopupModal(window_name, nullptr, flags)) return;
   steer();
-  const bool clicked_away = ImGui::IsMouseClicked(ImGuiMouseButton_Left) && !ImGui::IsWindowHovered(ImGuiHoveredFlags_ChildWindows);
+  const bool clicked_away =
+      ImGui::IsMouseClicked(ImGuiMouseButton_Left) && !ImGui::IsWindowHovered(ImGuiHoveredFlags_ChildWindows);
   if (!opening && (clicked_away || ImGui::IsKeyPressed(ImGuiKey_Escape))) ImGui::CloseCurrentPopup();
   if (opening) ImGui::SetKeyboardFocusHere();
   ImGui::SetNextItemWidth(-FLT_MIN);
@@ -77,7 +78,8 @@ void CommandPalette::steer() {
 
 int CommandPalette::draw_list(const ActionTable& actions) {
   int clicked = -1;
-  const float height = static_cast<float>(lines_shown) * ImGui::GetTextLineHeightWithSpacing();
+  const int lines = std::clamp(static_cast<int>(found_.size()), 2, lines_shown);
+  const float height = static_cast<float>(lines) * ImGui::GetTextLineHeightWithSpacing();
   if (ImGui::BeginChild("##list", {0.0F, height})) {
     if (found_.empty()) ui::empty_state("No command has these letters.");
     for (int place = 0; place < static_cast<int>(found_.size()); ++place) {

@@ -12,14 +12,17 @@ namespace convscope {
 
 namespace {
 
-constexpr std::array<std::pair<const char*, const char*>, 7> gestures{
-    {{"wheel on a map", "zoom where the mouse is"},
-     {"drag on a map", "move it"},
-     {"click on a map", "pin the cell, again to let go"},
-     {"double click on a map", "show the whole of it"},
-     {"right click on a map", "copy, and how it is drawn"},
-     {"double click on a slider", "type the number"},
-     {"drop files on the window", "open them"}}};
+constexpr float keys_width = 11.5F;  // letters' heights
+// The menus before which another column begins.
+constexpr std::array<std::string_view, 2> first_of_column{"View", "Head"};
+
+constexpr std::array<std::pair<const char*, const char*>, 7> gestures{{{"wheel on a map", "zoom where the mouse is"},
+                                                                       {"drag on a map", "move it"},
+                                                                       {"click on a map", "pin the cell, again to let go"},
+                                                                       {"double click on a map", "show the whole of it"},
+                                                                       {"right click on a map", "copy, and how it is drawn"},
+                                                                       {"double click on a slider", "type the number"},
+                                                                       {"drop files on the window", "open them"}}};
 
 void draw_pair(std::string_view keys, std::string_view meaning) {
   ImGui::TableNextColumn();
@@ -28,16 +31,22 @@ void draw_pair(std::string_view keys, std::string_view meaning) {
   ImGui::TextUnformatted(meaning.data(), meaning.data() + meaning.size());
 }
 
-bool begin_column(const char* id) {
-  return ImGui::BeginTable(id, 2, ImGuiTableFlags_SizingFixedFit | ImGuiTableFlags_NoHostExtendX);
+bool begin_pairs(const char* id) {
+  if (!ImGui::BeginTable(id, 2, ImGuiTableFlags_SizingFixedFit | ImGuiTableFlags_NoHostExtendX)) return false;
+  // Meanings stand below each other from one menu to the next.
+  ImGui::TableSetupColumn("keys", ImGuiTableColumnFlags_WidthFixed, keys_width * ImGui::GetFontSize());
+  return true;
 }
 
 void draw_menu_keys(const ActionTable& actions, std::string_view menu) {
-  if (!begin_column(std::string(menu).c_str())) return;
+  if (!begin_pairs(std::string(menu).c_str())) return;
   for (const Action& action : actions.all()) {
     const std::string name = full_name(action);
     if (action.shortcuts.empty() || !name.starts_with(menu)) continue;
-    draw_pair(shortcut_text(action, true), std::string_view(name).substr(menu.size() + 2));
+    // One other way is enough to know.
+    std::string keys = key_text(action.shortcuts.front());
+    if (action.shortcuts.size() > 1) keys += ", " + key_text(action.shortcuts[1]);
+    draw_pair(keys, std::string_view(name).substr(menu.size() + 2));
   }
   ImGui::EndTable();
 }
@@ -65,10 +74,9 @@ void ShortcutList::draw(const ActionTable& actions) {
   const auto menus = menus_with_keys(actions);
   ImGui::BeginGroup();
   for (std::size_t i = 0; i < menus.size(); ++i) {
-    // Two columns of about the same height: View is as long as all that stand before it.
-    if (menus[i] == "View") {
+    if (std::ranges::find(first_of_column, menus[i]) != first_of_column.end()) {
       ImGui::EndGroup();
-      ImGui::SameLine(0.0F, 3.0F * ImGui::GetFontSize());
+      ImGui::SameLine(0.0F, 2.0F * ImGui::GetFontSize());
       ImGui::BeginGroup();
     }
     ui::bold(menus[i]);
@@ -76,7 +84,7 @@ void ShortcutList::draw(const ActionTable& actions) {
     ImGui::Spacing();
   }
   ui::bold("Mouse");
-  if (begin_column("mouse")) {
+  if (begin_pairs("mouse")) {
     for (const auto& [gesture, meaning] : gestures) draw_pair(gesture, meaning);
     ImGui::EndTable();
   }

@@ -32,8 +32,8 @@ class ShellTest : public WindowTest {
     while (std::chrono::steady_clock::now() < end) app_->step(0.1);
   }
 
-  fs::path folder_ =
-      fs::path(testing::TempDir()) / (std::string("convscope_shell_") + testing::UnitTest::GetInstance()->current_test_info()->name());
+  fs::path folder_ = fs::path(testing::TempDir()) /
+                     (std::string("convscope_shell_") + testing::UnitTest::GetInstance()->current_test_info()->name());
   fs::path settings_ = folder_ / "layout.ini";
 };
 
@@ -172,7 +172,6 @@ TEST_F(ShellTest, HeadsByKey) {
 
 TEST_F(ShellTest, LayoutsDiffer) {
   const ImVec4 map = rectangle("###exact");
-  const float type = ImGui::GetFontSize();
   app_->set_layout(LayoutPreset::compare);
   settle();
   keep_picture("compare");
@@ -181,15 +180,15 @@ TEST_F(ShellTest, LayoutsDiffer) {
   settle();
   keep_picture("teach");
   EXPECT_GT(rectangle("###exact").x, map.x + 50.0F);
-  EXPECT_NEAR(ImGui::GetFontSize(), 1.4F * type, 1.0F);
+  EXPECT_FLOAT_EQ(ImGui::GetStyle().FontScaleMain, 1.4F);
   app_->actions().run("panel.basis");
   frames(3);
   EXPECT_FALSE(is_shown(basis_window));
   app_->set_layout(LayoutPreset::explore);
   settle();
   EXPECT_TRUE(is_shown(basis_window));
-  EXPECT_EQ(rectangle("###exact").x, map.x);
-  EXPECT_EQ(rectangle("###exact").w, map.w);
+  EXPECT_NEAR(rectangle("###exact").x, map.x, 2.0F);
+  EXPECT_NEAR(rectangle("###exact").w, map.w, 2.0F);
 }
 
 TEST_F(ShellTest, LogComesAsATabAndGoesAgain) {
@@ -224,7 +223,7 @@ TEST_F(ShellTest, ToastFadesAndThenNothingIsDrawn) {
   const std::size_t before = app_->frames_drawn();
   while (std::chrono::steady_clock::now() < end) app_->step(0.5);
   EXPECT_TRUE(app_->messages().toasts().empty());
-  EXPECT_GT(app_->frames_drawn() - before, 5U) << "it has to be seen fading";
+  EXPECT_GT(app_->frames_drawn() - before, 2U) << "it has to be seen fading";
   EXPECT_LT(app_->frames_drawn() - before, 60U);
   const std::size_t after = app_->frames_drawn();
   const auto idle_end = std::chrono::steady_clock::now() + 2s;
@@ -302,6 +301,29 @@ TEST_F(ShellTest, WrongSessionIsExplainedAndTheResultStays) {
   EXPECT_EQ(session().result().analysis, before);
 }
 
+TEST_F(ShellTest, SavingDoesNotReplaceASessionOfAnotherSource) {
+  const fs::path path = folder_ / "mine.convscope.json";
+  app_->save_session_as(path);
+  const auto saved = read_user_file(path, 1U << 20U);
+  session().plant({.n = 64, .d = 8, .k = 2, .T = 4});
+  settle();
+  app_->actions().run("file.save_session");  // asks for a name
+  app_->frame();
+  press_keys({ImGuiKey_Escape});
+  EXPECT_EQ(read_user_file(path, 1U << 20U), saved);
+  // Nor does one whose files are gone.
+  const fs::path other = folder_ / "other.convscope.json";
+  write_user_file(other, R"({"convscope_session": 1, "source": {"files": ["gone.npy"]}})");
+  const auto unopened = read_user_file(other, 1U << 20U);
+  app_->open({other});
+  settle();
+  EXPECT_TRUE(session().failure());
+  app_->actions().run("file.save_session");
+  app_->frame();
+  press_keys({ImGuiKey_Escape});
+  EXPECT_EQ(read_user_file(other, 1U << 20U), unopened);
+}
+
 TEST_F(ShellTest, BeginsWhereTheLastRunEnded) {
   open({}, settings_);
   AnalysisRequest wish = session().wanted();
@@ -346,8 +368,10 @@ TEST_F(ShellTest, RemembersWhatWasOpened) {
 }
 
 TEST_F(ShellTest, FontsHaveWhatWeWrite) {
-  constexpr std::u32string_view needed =
-      U"abcXYZ0189äöüß εδσλκατ ∈≤≥×−·…₀₁₂ₖᵢⱼₙ \u1EF8 Σ√∞≈≠→←± ⁰¹²³⁴⁻ᵣ ᵀ";
+  constexpr std::u32string_view needed = U"abcXYZ0189äöüß εδσλκατ ∈≤≥×−·…₀₁₂ₖᵢⱼₙ \u1EF8 Σ√∞≈≠→←± ⁰¹²³⁴⁻ᵣ ᵀ";
+  app_->messages().toast(Severity::note, "fonts: u₁ … uₖ, aᵢⱼ, Ỹ − Y, ε ≤ δ / (5 T), λ ∈ {σ}, Vᵀ, 10⁻³ × 2 ← →", glfwGetTime());
+  app_->frame();
+  keep_picture("fonts");
   for (ImFont* font : {ui::text_font(), ui::mono_font(), ui::bold_font()}) {
     for (const char32_t letter : needed) {
       EXPECT_TRUE(font->IsGlyphInFont(static_cast<ImWchar>(letter))) << "U+" << std::hex << static_cast<unsigned>(letter);
