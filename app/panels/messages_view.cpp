@@ -118,7 +118,12 @@ void LogPanel::draw(Messages& messages) {
   } else if (ImGui::BeginChild("##lines")) {
     const bool at_end = ImGui::GetScrollY() >= ImGui::GetScrollMaxY();
     ImGui::PushFont(ui::mono_font());
-    for (const Message* message : shown) ui::wrapped(log_line(*message), colour_of(message->severity));
+    for (const Message* message : shown) {
+      const ImVec4 colour = colour_of(message->severity);
+      ImGui::TextColored(colour, "%s", log_line({message->severity, message->time, ""}).c_str());
+      ImGui::SameLine(0.0F, 0.0F);
+      ui::wrapped(message->text, colour);
+    }
     ImGui::PopFont();
     if (at_end) ImGui::SetScrollHereY(1.0F);
     ImGui::EndChild();
