@@ -122,4 +122,21 @@ std::vector<std::string> JsonFields::strings(const char* name, std::size_t most)
   return texts;
 }
 
+std::vector<std::ptrdiff_t> JsonFields::ascending(const char* name, std::size_t most, std::ptrdiff_t least,
+                                                  std::ptrdiff_t largest) const {
+  const json* field = find(name);
+  if (!field) return {};
+  std::vector<std::ptrdiff_t> numbers;
+  const std::string right = fmt::format("a rising list of at most {} whole numbers from {} to {}", most, least, largest);
+  if (!field->is_array() || field->size() > most) wrong(name, *field, right);
+  for (const json& item : *field) {
+    const std::ptrdiff_t lowest = numbers.empty() ? least : numbers.back() + 1;
+    const bool whole = item.is_number_integer() && !(item.is_number_unsigned() && item.get<std::uint64_t>() > PTRDIFF_MAX);
+    const std::ptrdiff_t number = whole ? item.get<std::ptrdiff_t>() : lowest - 1;
+    if (number < lowest || number > largest) wrong(name, item, right);
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
 }  // namespace convscope

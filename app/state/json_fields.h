@@ -54,6 +54,8 @@ class JsonFields {
   }
   /// A list of at most `most` strings of at most 4096 bytes each, without control characters.
   std::vector<std::string> strings(const char* name, std::size_t most) const;
+  /// A list of at most `most` whole numbers, each from `least` to `largest` and above the one before.
+  std::vector<std::ptrdiff_t> ascending(const char* name, std::size_t most, std::ptrdiff_t least, std::ptrdiff_t largest) const;
 
  private:
   JsonFields(const nlohmann::json& object, std::string file, std::string path);

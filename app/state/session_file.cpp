@@ -26,6 +26,7 @@ constexpr std::uintmax_t largest_file = std::uintmax_t{1} << 20U;
 constexpr Index largest_index = Index{1} << 40U;
 constexpr double largest_number = std::numeric_limits<double>::max();
 constexpr std::size_t most_files = 1000;
+constexpr std::size_t most_starts = 100000;
 constexpr std::size_t most_panels = 64;
 
 constexpr std::array searches{std::pair{std::string_view("binary"), convbasis::Search::binary},
@@ -79,9 +80,17 @@ json source_json(const SavedSession& session, const fs::path& folder) {
 }
 
 json request_json(const AnalysisRequest& request) {
-  return {
-      {"layer", request.layer}, {"head", request.head},   {"n", request.n},     {"k", request.k},
-      {"T", request.T},         {"delta", request.delta}, {"eps", request.eps}, {"search", name_in(searches, request.search)}};
+  json written{{"layer", request.layer},
+               {"head", request.head},
+               {"n", request.n},
+               {"k", request.k},
+               {"T", request.T},
+               {"delta", request.delta},
+               {"eps", request.eps},
+               {"search", name_in(searches, request.search)},
+               {"all_rows", request.all_rows}};
+  if (!request.starts.empty()) written["starts"] = request.starts;
+  return written;
 }
 
 json view_json(const SavedSession& session) {
@@ -138,6 +147,8 @@ void read_request(const JsonFields& fields, AnalysisRequest& request) {
   fields.read("delta", 0.0, largest_number, request.delta);
   fields.read("eps", 0.0, largest_number, request.eps);
   fields.read("search", searches, request.search);
+  fields.read("all_rows", request.all_rows);
+  request.starts = fields.ascending("starts", most_starts, 0, largest_index);
 }
 
 void read_range(const JsonFields& fields, ViewSettings& view) {

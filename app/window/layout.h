@@ -34,8 +34,8 @@ inline constexpr const char* log_window = "Log###log";
 std::string title_of(const PanelEntry& panel);
 
 /// Docks all panels into the dock space `id` of `size` pixels, in place of whatever is there: Source over Parameters at the left,
-/// three maps above, Basis, errors (with Heads) and Runtime below, the log behind the last of them. `has` says which windows there
-/// are. Before the dock space is submitted in a frame.
+/// three maps above, Basis, errors (with Heads) and Runtime below, the log behind the last of them. `has` says which windows
+/// there are. Before the dock space is submitted in a frame.
 void build_layout(LayoutPreset preset, ImGuiID id, ImVec2 size, const std::function<bool(const char*)>& has);
 
 /// Shows the tab bar of a place that got a second panel, and hides that of one that lost it. Once a frame, after the dock space

@@ -78,6 +78,10 @@ SavedSession any_session() {
   session.request.delta = any_number();
   session.request.eps = any_number();
   session.request.search = any_of<convbasis::Search>({convbasis::Search::binary, convbasis::Search::scan});
+  session.request.all_rows = *rc::gen::arbitrary<bool>();
+  for (Index start = 0, count = *rc::gen::inRange(0, 5); count > 0; --count, start += 1 + count) {
+    session.request.starts.push_back(start);
+  }
   MapView view;
   view.window = {static_cast<double>(any_index(0)) / 7.0, static_cast<double>(any_index(0)) / 3.0, 1.0 / 3.0};
   view.quantity = any_of<convbasis::MapQuantity>({convbasis::MapQuantity::probability, convbasis::MapQuantity::score});
@@ -156,6 +160,9 @@ TEST(SessionFile, ErrorsNameTheFieldWhatWasFoundAndWhatIsRight) {
       {with(R"("request": {"eps": null})"), {"request.eps is null", "a number"}},
       {with(R"("request": {"eps": -1})"), {"request.eps is -1"}},
       {with(R"("request": {"eps": 1e999})"), {"out of range"}},
+      {with(R"("request": {"starts": [0, 5, 5]})"), {"request.starts is 5", "a rising list"}},
+      {with(R"("request": {"starts": [0, -5]})"), {"request.starts is -5", "a rising list"}},
+      {with(R"("request": {"starts": {}})"), {"request.starts is an object", "a rising list"}},
       {with(R"("request": {"search": "fast"})"), {"request.search is \"fast\"", "one of binary, scan"}},
       {with(R"("view": {"scale": "cubic"})"), {"view.scale is \"cubic\"", "one of linear, log, symlog"}},
       {with(R"("view": {"colours": "diverging"})"), {"view.colours", "viridis"}},
