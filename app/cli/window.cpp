@@ -1,6 +1,7 @@
 #include "cli/verbs.h"
 #include "cli/window_options.h"
 #include "data/activations.h"
+#include "state/session_file.h"
 
 #include <memory>
 
@@ -16,7 +17,12 @@ void add_window(CLI::App& program, int& exit_code) {
   program.callback([options, &program, &exit_code] {
     if (!program.get_subcommands().empty()) return;
     // Files that cannot be opened are told at the prompt, where they were named, and not in a window that then shows nothing.
-    if (!options->files.empty()) convbasis::Activations::open(options->files);
+    const bool session = options->files.size() == 1 && is_session_file(options->files.front());
+    if (session) {
+      load_session(options->files.front());
+    } else if (!options->files.empty()) {
+      convbasis::Activations::open(options->files);
+    }
     exit_code = run_window(*options);
   });
 }

@@ -165,7 +165,7 @@ void ExportDialog::draw_path(const Provenance& provenance) {
   ImGui::InputText("##path", &path_);
   if (button > 0.0F) {
     ImGui::SameLine();
-    if (ImGui::Button("Choose…")) file_dialog_.save("Export", path_);
+    if (ImGui::Button("Choose…")) file_dialog_.save("Export", path_, {"All files", "*"});
   }
   wish_.path = path_;
   const std::string problem = problem_of(wish_);

@@ -4,9 +4,16 @@
 
 namespace convscope {
 
-struct FileDialog::Dialog {
-  std::unique_ptr<pfd::open_file> opening;  // one of the two
-  std::unique_ptr<pfd::save_file> saving;
+struct FileDialog::Opening {
+  Opening(const std::string& title, const std::vector<std::string>& filters)
+      : chooser(title, "", filters, pfd::opt::multiselect) {}
+  pfd::open_file chooser;
+};
+
+struct FileDialog::Saving {
+  Saving(const std::string& title, const std::string& proposal, const std::vector<std::string>& filters)
+      : chooser(title, proposal, filters) {}
+  pfd::save_file chooser;
 };
 
 FileDialog::FileDialog() = default;
@@ -14,31 +21,26 @@ FileDialog::~FileDialog() = default;
 
 bool FileDialog::available() { return pfd::settings::available(); }
 
-void FileDialog::open(const std::string& title) {
-  if (is_open()) return;
-  dialog_ = std::make_unique<Dialog>();
-  const std::vector<std::string> kinds{"Tensor files", "*.safetensors *.npy", "All files", "*"};
-  dialog_->opening = std::make_unique<pfd::open_file>(title, "", kinds, pfd::opt::multiselect);
+void FileDialog::open(const std::string& title, const std::vector<std::string>& filters) {
+  if (!is_open()) opening_ = std::make_unique<Opening>(title, filters);
 }
 
-void FileDialog::save(const std::string& title, const std::filesystem::path& suggestion) {
-  if (is_open()) return;
-  dialog_ = std::make_unique<Dialog>();
-  dialog_->saving = std::make_unique<pfd::save_file>(title, suggestion.string());
+void FileDialog::save(const std::string& title, const std::filesystem::path& proposal, const std::vector<std::string>& filters) {
+  if (!is_open()) saving_ = std::make_unique<Saving>(title, proposal.string(), filters);
 }
 
 std::vector<std::filesystem::path> FileDialog::poll() {
-  if (!dialog_) return {};
-  std::vector<std::filesystem::path> chosen;
-  if (dialog_->opening) {
-    if (!dialog_->opening->ready(0)) return {};
-    for (const std::string& name : dialog_->opening->result()) chosen.emplace_back(name);
-  } else {
-    if (!dialog_->saving->ready(0)) return {};
-    if (const std::string name = dialog_->saving->result(); !name.empty()) chosen.emplace_back(name);
+  if (opening_ && opening_->chooser.ready(0)) {
+    const std::vector<std::string> names = opening_->chooser.result();
+    opening_.reset();
+    return {names.begin(), names.end()};
   }
-  dialog_.reset();
-  return chosen;
+  if (saving_ && saving_->chooser.ready(0)) {
+    const std::string name = saving_->chooser.result();
+    saving_.reset();
+    if (!name.empty()) return {name};
+  }
+  return {};
 }
 
 }  // namespace convscope

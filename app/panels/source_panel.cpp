@@ -14,15 +14,16 @@ namespace convscope {
 
 void SourcePanel::ask_for_files() {
   if (FileDialog::available()) {
-    dialog_.open("Open query, key and value tensors");
+    dialog_.open("Open query, key and value tensors, or a session",
+                 {"Tensors and sessions", "*.safetensors *.npy *.convscope.json", "All files", "*"});
   } else {
     typing_path_ = path_gets_focus_ = true;
   }
 }
 
-void SourcePanel::poll(Session& session) {
-  auto chosen = dialog_.poll();
-  if (!chosen.empty()) session.open(std::move(chosen));
+std::vector<std::filesystem::path> SourcePanel::poll() {
+  if (auto files = dialog_.poll(); !files.empty()) chosen_ = std::move(files);
+  return std::exchange(chosen_, {});
 }
 
 void SourcePanel::draw(Session& session, const std::map<LayerHead, double>& surveyed) {
@@ -34,7 +35,7 @@ void SourcePanel::draw(Session& session, const std::map<LayerHead, double>& surv
   ui::title("Source");
   draw_description(session);
   draw_buttons(session);
-  if (typing_path_) draw_path_entry(session);
+  if (typing_path_) draw_path_entry();
   if (session.source()) {
     ImGui::Spacing();
     ui::dim("Heads by error, where measured");
@@ -81,13 +82,13 @@ void SourcePanel::draw_buttons(Session& session) {
   ui::tooltip("Heads of SmolLM2-135M, shipped with the program.");
 }
 
-void SourcePanel::draw_path_entry(Session& session) {
+void SourcePanel::draw_path_entry() {
   if (std::exchange(path_gets_focus_, false)) ImGui::SetKeyboardFocusHere();
   ImGui::SetNextItemWidth(-FLT_MIN);
   const bool entered =
       ImGui::InputTextWithHint("##path", "path of a file, then Enter", &path_, ImGuiInputTextFlags_EnterReturnsTrue);
   if (entered && !path_.empty()) {
-    session.open({path_});
+    chosen_ = {path_};
     typing_path_ = false;
     path_.clear();
   }

@@ -6,8 +6,10 @@
 #include "panels/head_grid.h"
 #include "state/session.h"
 
+#include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace convscope {
 
@@ -17,14 +19,15 @@ class SourcePanel {
   void draw(Session& session, const std::map<LayerHead, double>& surveyed);
   /// Asks the user for files; where the system has no dialog, the panel asks for a path.
   void ask_for_files();
-  /// Opens what a file dialog returned. Once a frame, also while the panel is hidden.
-  void poll(Session& session);
+  /// The files that the user asked to open since the last call, by dialog or by name; usually none. Once a frame, also while the
+  /// panel is hidden.
+  std::vector<std::filesystem::path> poll();
   bool waits_for_dialog() const { return dialog_.is_open(); }
 
  private:
   static void draw_description(const Session& session);
   void draw_buttons(Session& session);
-  void draw_path_entry(Session& session);
+  void draw_path_entry();
   static void draw_head_grid(Session& session, const std::map<LayerHead, double>& surveyed, float height);
   void draw_planted_form(Session& session);
 
@@ -32,6 +35,7 @@ class SourcePanel {
   bool typing_path_ = false;
   bool path_gets_focus_ = false;  ///< in the next frame
   std::string path_;
+  std::vector<std::filesystem::path> chosen_;
   convbasis::PlantedOptions planted_;
 };
 

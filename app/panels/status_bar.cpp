@@ -8,6 +8,7 @@
 #include <imgui_internal.h>
 
 #include <string>
+#include <vector>
 
 namespace convscope {
 
@@ -46,12 +47,26 @@ void right_align(float width) {
   ImGui::SameLine(std::max(ImGui::GetCursorPosX(), ImGui::GetWindowWidth() - width - ImGui::GetStyle().WindowPadding.x));
 }
 
+/// The most that can be said in `room`: all of it, or what comes first.
+std::string fitting(const std::vector<std::string>& parts, float room) {
+  std::string text;
+  for (const std::string& part : parts) {
+    const std::string longer = text.empty() ? part : text + " · " + part;
+    if (ImGui::CalcTextSize(longer.c_str()).x > room) break;
+    text = longer;
+  }
+  return text;
+}
+
 void draw_path(const AnalysisResult& result) {
   const auto& analysis = *result.analysis;
-  const std::string text = fmt::format("{} · {} rescued rows · exact {} · recover {} · apply {}", analysis.apply.path,
-                                       analysis.apply.rescued_rows(), seconds_text(analysis.seconds.exact),
-                                       seconds_text(analysis.seconds.recover), seconds_text(analysis.seconds.apply));
+  const std::vector<std::string> parts{analysis.apply.path, fmt::format("{} rescued rows", analysis.apply.rescued_rows()),
+                                       "exact " + seconds_text(analysis.seconds.exact),
+                                       "recover " + seconds_text(analysis.seconds.recover),
+                                       "apply " + seconds_text(analysis.seconds.apply)};
+  const float left = ImGui::GetItemRectMax().x - ImGui::GetWindowPos().x;
   ImGui::PushFont(ui::mono_font());
+  const std::string text = fitting(parts, ImGui::GetWindowWidth() - left - 4.0F * ImGui::GetStyle().WindowPadding.x);
   right_align(ImGui::CalcTextSize(text.c_str()).x);
   ui::dim(text);
   ImGui::PopFont();
@@ -70,23 +85,6 @@ void draw_progress(Session& session, const Progress& progress) {
   // The bar, drawn as a frame, would push the button below the line.
   ImGui::SetCursorPosY(ImGui::GetCursorPosY() - ImGui::GetStyle().FramePadding.y);
   if (ImGui::SmallButton("Cancel")) session.cancel();
-}
-
-void draw_message(Session& session, const std::string& text, const ImVec4& colour) {
-  const float line = ImGui::GetFrameHeightWithSpacing();
-  const float button = ImGui::CalcTextSize("Dismiss").x + 2.0F * ImGui::GetStyle().FramePadding.x;
-  const float room = ImGui::GetMainViewport()->Size.x - button - 4.0F * ImGui::GetStyle().WindowPadding.x;
-  const float height = ImGui::CalcTextSize(text.c_str(), nullptr, false, room).y + line - ImGui::GetTextLineHeight();
-  if (ImGui::BeginViewportSideBar("##message", ImGui::GetMainViewport(), ImGuiDir_Down, height, bar_flags)) {
-    ImGui::PushTextWrapPos(ImGui::GetCursorPosX() + room);
-    ImGui::PushStyleColor(ImGuiCol_Text, colour);
-    ImGui::TextUnformatted(text.c_str());
-    ImGui::PopStyleColor();
-    ImGui::PopTextWrapPos();
-    right_align(button);
-    if (ImGui::SmallButton("Dismiss")) session.dismiss();
-  }
-  ImGui::End();
 }
 
 }  // namespace
@@ -108,11 +106,6 @@ void draw_status_bar(Session& session, const MapView& view) {
     }
   }
   ImGui::End();
-  if (session.failure()) {
-    draw_message(session, session.failure()->text, ui::error_colour());
-  } else if (!session.notice().empty()) {
-    draw_message(session, session.notice(), ImGui::GetStyleColorVec4(ImGuiCol_Text));
-  }
 }
 
 }  // namespace convscope

@@ -1,5 +1,5 @@
 /// \file
-/// The line at the bottom of the window: what is under the cursor, what ran, what is running, what went wrong.
+/// The line at the bottom of the window: what is under the cursor, what ran, what is running.
 #pragma once
 
 #include "state/map_view.h"
@@ -7,8 +7,7 @@
 
 namespace convscope {
 
-/// Draws the bar, and above it a strip with the error or notice when there is one. Call before the dock space is laid out: both
-/// take their height from the main viewport.
+/// Draws the bar. Call before the dock space is laid out: it takes its height from the main viewport.
 void draw_status_bar(Session& session, const MapView& view);
 
 }  // namespace convscope

@@ -39,8 +39,12 @@ std::string title_text(const Session& session) {
 
 }  // namespace
 
-App::App(const AppOptions& options)
-    : platform_("Convscope", options.width, options.height, options.visible),
+App::App(const AppOptions& options) : App(options, load_settings(options.settings_file)) {}
+
+App::App(const AppOptions& options, LoadedSettings loaded)
+    : settings_(std::move(loaded.settings)),
+      platform_("Convscope", options.visible && settings_.width > 0 ? settings_.width : options.width,
+                options.visible && settings_.height > 0 ? settings_.height : options.height, options.visible),
       visible_(options.visible),
       width_(options.width),
       height_(options.height),
@@ -55,20 +59,22 @@ App::App(const AppOptions& options)
   listen();
   platform_.start_imgui();
   load_fonts();
+  if (!loaded.warning.empty()) messages_.set_banner("settings", Severity::warning, std::move(loaded.warning));
+  make_panels();
   make_actions();
-  std::string warning = load_look(options.window);
-  const HeadChoice choice{options.window.layer, options.window.head};
-  if (options.window.planted) {
-    session_.plant(*options.window.planted);
-  } else if (options.window.files.empty()) {
-    session_.open_example(choice);
-  } else {
-    session_.open(options.window.files, choice);
-  }
-  if (!warning.empty()) session_.note(std::move(warning));
+  start_look(options.window);
+  start_session(options.window);
 }
 
-App::~App() { save_look(); }
+App::~App() {
+  save_look();
+  if (settings_file_.empty() || !has_source()) return;
+  try {
+    save_session(last_session_path(settings_file_), saved_session());
+  } catch (const std::exception&) {
+    // Nobody is left to be told; the session before stays.
+  }
+}
 
 void App::draw_soon(GLFWwindow* window) {
   app_of(window).frames_due_ = frames_after_event;
@@ -94,42 +100,30 @@ void App::listen() {
     draw_soon(w);
   });
   glfwSetDropCallback(window, [](GLFWwindow* w, int count, const char** paths) {
-    app_of(w).session_.open(std::vector<std::filesystem::path>(paths, paths + count));
+    app_of(w).open(std::vector<std::filesystem::path>(paths, paths + count));
     draw_soon(w);
   });
 }
 
-std::string App::load_look(const WindowOptions& wishes) {
-  LoadedSettings loaded = load_settings(settings_file_);
-  settings_ = std::move(loaded.settings);
-  if (wishes.ui_scale) settings_.ui_scale = std::clamp(*wishes.ui_scale, least_ui_scale, largest_ui_scale);
-  if (wishes.theme) settings_.dark = *wishes.theme == Theme::dark;
-  if (!settings_.layout.empty()) ImGui::LoadIniSettingsFromMemory(settings_.layout.data(), settings_.layout.size());
-  return loaded.warning;
+void App::make_panels() {
+  panels_ = {{"source", source_window, [this] { source_.draw(session_, heads_.errors_for(session_.wanted())); }},
+             {"parameters", parameters_window, [this] { parameters_.draw(session_, error_curve_), curve_shown_ = true; }},
+             {"basis", basis_window, [this] { basis_.draw(session_, view_); }},
+             {"errors", errors_window, [this] { errors_.draw(session_, view_, error_curve_), curve_shown_ = true; }},
+             {"heads", heads_window, [this] { heads_.draw(session_, view_.colour_map); }},
+             {"runtime", runtime_window, [this] { runtime_panel_.draw(session_, runtime_), runtime_shown_ = true; }},
+             {"log", log_window, [this] { log_.draw(messages_); }}};
+  for (PanelEntry& entry : panels_) entry.open = std::ranges::find(settings_.hidden, entry.id) == settings_.hidden.end();
 }
 
-void App::make_actions() {
-  constexpr auto ctrl = [](ImGuiKey key) { return ImGuiMod_Ctrl | key; };
-  const auto scaled = [this](double factor) { return [this, factor] { set_ui_scale(settings_.ui_scale * factor); }; };
-  actions_ = {
-      {"File", "Open…", ctrl(ImGuiKey_O), [this] { source_.ask_for_files(); }},
-      {"File", "Open example", ctrl(ImGuiKey_E), [this] { session_.open_example(); }},
-      {"File", ""},
-      {"File", "Quit", ctrl(ImGuiKey_Q), [this] { glfwSetWindowShouldClose(platform_.window(), GLFW_TRUE); }},
-      {"View", "Whole map", ctrl(ImGuiKey_F), [this] { view_.fit(); }},
-      {"View", ""},
-      {"View", "Dark", 0, [this] { set_theme(Theme::dark); }, [this] { return settings_.dark; }},
-      {"View", "Light", 0, [this] { set_theme(Theme::light); }, [this] { return !settings_.dark; }},
-      {"View", ""},
-      {"View", "Larger", ctrl(ImGuiKey_Equal), scaled(1.1)},
-      {"View", "Smaller", ctrl(ImGuiKey_Minus), scaled(1.0 / 1.1)},
-      {"View", "Usual size", ctrl(ImGuiKey_0), [this] { set_ui_scale(1.0); }},
-      {"View", ""},
-      {"View", "Reset layout", 0, [this] { layout_wanted_ = true; }},
-      {"Help", "About", ImGuiKey_F1, [this] { about_wanted_ = true; }},
-  };
-  auto exports = exporter_.actions(session_, [this] { return settings_.dark; });
-  actions_.insert(actions_.end() - 1, exports.begin(), exports.end());
+PanelEntry* App::panel(std::string_view id) {
+  const auto found = std::ranges::find(panels_, id, &PanelEntry::id);
+  return found == panels_.end() ? nullptr : &*found;
+}
+
+bool App::is_open(std::string_view id) const {
+  const auto found = std::ranges::find(panels_, id, &PanelEntry::id);
+  return found != panels_.end() && found->open;
 }
 
 void App::wake() {
@@ -138,27 +132,30 @@ void App::wake() {
 }
 
 bool App::settled() const {
-  return !session_.busy() && !session_.awaits_poll() && maps_.settled() && heads_.settled() && !exporter_.busy() &&
-         error_curve_.state() != IdleWorker::State::running;
+  return !session_.busy() && !session_.awaits_poll() && maps_.settled() && heads_.settled() && !restoring_ && !view_wanted_ &&
+         !exporter_.busy() && error_curve_.state() != IdleWorker::State::running;
 }
 
-double App::seconds_to_next_pulse() const {
-  if (session_.busy() || source_.waits_for_dialog() || exporter_.waits_for_dialog()) return 0.2;  // a progress bar moves
-  if (glfwGetTime() - last_event_ < 1.0) return 0.1;                            // a tooltip waits for the mouse to rest
-  if (glfwGetTime() - last_input_ < 2.0 * rest_before_background) return 0.25;  // background work goes on after a while
-  if (ImGui::GetIO().WantTextInput) return 0.25;                                // a text cursor blinks
+double App::next_frame_time() const {
+  double next = messages_.next_frame(last_frame_);
+  const auto every = [&](double seconds) { next = std::min(next, last_frame_ + seconds); };
+  if (session_.busy()) every(0.2);  // a progress bar moves
+  if (source_.waits_for_dialog() || save_dialog_.waits_for_dialog() || exporter_.waits_for_dialog()) every(0.05);
+  if (glfwGetTime() - last_event_ < 1.0) every(0.1);                            // a tooltip waits for the mouse to rest
+  if (history_.unsettled()) every(0.2);                                         // a change waits to rest
+  if (glfwGetTime() - last_input_ < 2.0 * rest_before_background) every(0.25);  // background work goes on after a while
+  if (ImGui::GetIO().WantTextInput) every(0.25);                                // a text cursor blinks
   const bool unsaved = !settings_file_.empty() && ImGui::GetCurrentContext()->SettingsDirtyTimer > 0.0F;
-  if (unsaved) return 0.5;  // frames count down to saving the layout
-  return infinitely_long;
+  if (unsaved) every(0.5);  // frames count down to saving the layout
+  return next;
 }
 
 bool App::step(double seconds) {
-  const double pulse = seconds_to_next_pulse();
   if (frames_due_ > 0 || woken_) {
     glfwPollEvents();
   } else {
-    glfwWaitEventsTimeout(std::min(seconds, pulse));
-    if (pulse < infinitely_long) frames_due_ = std::max(frames_due_, 1);
+    glfwWaitEventsTimeout(std::clamp(next_frame_time() - glfwGetTime(), 0.0, seconds));
+    if (glfwGetTime() >= next_frame_time()) frames_due_ = std::max(frames_due_, 1);
   }
   if (woken_.exchange(false)) frames_due_ = frames_after_event;
   if (glfwGetWindowAttrib(platform_.window(), GLFW_ICONIFIED) != GLFW_FALSE) frames_due_ = 0;
@@ -183,27 +180,33 @@ Picture App::grab() {
   return picture;
 }
 
-void App::render(GLuint framebuffer) {
-  frames_due_ = std::max(frames_due_ - 1, 0);
-  ++frames_drawn_;
-  session_.poll();
-  source_.poll(session_);
-  exporter_.poll(session_);
-  // Heads wait for what the user is looking at, and for the hand on the mouse.
-  heads_.poll(session_, session_.busy() || session_.awaits_poll() || !maps_.settled() || ImGui::IsAnyMouseDown());
-  if (look_changed_) {
-    look_changed_ = false;
-    apply_theme(settings_.dark ? Theme::dark : Theme::light, settings_.ui_scale, visible_ ? platform_.display_scale() : 1.0);
+void App::begin_imgui_frame() {
+  if (std::exchange(look_changed_, false)) {
+    apply_theme(settings_.dark ? Theme::dark : Theme::light, settings_.ui_scale * type_scale(settings_.preset),
+                visible_ ? platform_.display_scale() : 1.0);
   }
   ImGui_ImplOpenGL3_NewFrame();
   ImGui_ImplGlfw_NewFrame();
-  ImGuiIO& io = ImGui::GetIO();
   if (!visible_) {
     // No window manager has a say in how large a picture is.
-    io.DisplaySize = ImVec2(static_cast<float>(width_), static_cast<float>(height_));
-    io.DisplayFramebufferScale = ImVec2(1.0F, 1.0F);
+    ImGui::GetIO().DisplaySize = ImVec2(static_cast<float>(width_), static_cast<float>(height_));
+    ImGui::GetIO().DisplayFramebufferScale = ImVec2(1.0F, 1.0F);
   }
   ImGui::NewFrame();
+}
+
+void App::render(GLuint framebuffer) {
+  frames_due_ = std::max(frames_due_ - 1, 0);
+  last_frame_ = glfwGetTime();
+  ++frames_drawn_;
+  session_.poll();
+  if (auto files = source_.poll(); !files.empty()) open(std::move(files));
+  exporter_.poll(session_);
+  // Heads wait for what the user is looking at, and for the hand on the mouse.
+  heads_.poll(session_, session_.busy() || session_.awaits_poll() || !maps_.settled() || ImGui::IsAnyMouseDown());
+  collect_messages();
+  begin_imgui_frame();
+  ImGuiIO& io = ImGui::GetIO();
   ImGuiErrorRecoveryState before_draw;
   ImGui::ErrorRecoveryStoreState(&before_draw);
   try {
@@ -240,13 +243,25 @@ void App::draw() {
   ImGui::PushStyleVar(ImGuiStyleVar_WindowBorderSize, 0.0F);
   draw_menu_bar();
   draw_status_bar(session_, view_);
+  draw_banners(messages_, [this](const std::string& key) { dismiss(key); });
   ImGui::PopStyleVar();
   ImGui::PopStyleColor();
-  run_shortcuts(actions_);
+  // A question that has to be answered first has the keys for itself.
+  if (!ImGui::GetTopMostPopupModal()) actions_.run_shortcuts();
   draw_dock_space();
   draw_panels();
   // Panels that are new take the focus one after the other; none of them should look chosen.
   if (std::exchange(focus_wanted_, false)) ImGui::SetWindowFocus(nullptr);
+  draw_dialogs();
+  draw_toasts(messages_, last_frame_);
+  catch_up();
+}
+
+void App::draw_dialogs() {
+  palette_.draw(actions_);
+  shortcuts_.draw(actions_);
+  go_to_.draw(session_.result().analysis ? session_.result().analysis->n : 1, view_);
+  save_dialog_.draw();
   draw_about();
   exporter_.draw(export_inputs());
 }
@@ -267,19 +282,25 @@ void App::draw_dock_space() {
   const ImGuiID dock = ImGui::GetID("dock");
   if (layout_wanted_ || !ImGui::DockBuilderGetNode(dock)) {
     layout_wanted_ = false;
-    build_default_layout(dock, size);
+    const auto has = [this](const char* window) {
+      const bool map = std::string_view(window).starts_with("###");
+      return map ||
+             std::ranges::any_of(panels_, [&](const PanelEntry& entry) { return entry.window == std::string_view(window); });
+    };
+    build_layout(settings_.preset, dock, size, has);
     focus_wanted_ = true;
   }
   // The gaps between panels are drawn in the border's colour; they are to look like the background.
   ImGui::PushStyleColor(ImGuiCol_Border, ImGui::GetStyleColorVec4(ImGuiCol_DockingEmptyBg));
   ImGui::DockSpace(dock);
+  follow_tabs(dock);
   ImGui::PopStyleColor();
   ImGui::End();
 }
 
 void App::draw_menu_bar() {
   if (!ImGui::BeginMainMenuBar()) return;
-  draw_menus(actions_);
+  actions_.draw_menus();
   const std::string title = title_text(session_);
   const float width = ImGui::CalcTextSize(title.c_str()).x;
   ImGui::SetCursorPosX(std::max(ImGui::GetCursorPosX(), ImGui::GetWindowWidth() - width - ImGui::GetStyle().WindowPadding.x));
@@ -288,19 +309,39 @@ void App::draw_menu_bar() {
 }
 
 void App::draw_panels() {
-  const auto panel = [](const char* name, const auto& contents) {
-    if (ImGui::Begin(name)) contents();
+  curve_shown_ = runtime_shown_ = false;
+  draw_maps();
+  for (PanelEntry& entry : panels_) {
+    if (!entry.open) continue;
+    bool open = true;
+    if (ImGui::Begin(entry.window, &open)) entry.draw();
     ImGui::End();
-  };
-  panel(source_window, [&] { source_.draw(session_, heads_.errors_for(session_.wanted())); });
+    if (!open) {
+      entry.open = false;
+      ImGui::MarkIniSettingsDirty();
+    }
+  }
+  if (heads_.needs_frame()) frames_due_ = std::max(frames_due_, 1);
+  if (!panel_to_focus_.empty()) ImGui::SetWindowFocus(std::exchange(panel_to_focus_, "").c_str());
+  pace_background();
+}
+
+void App::pace_background() {
+  const ImGuiIO& io = ImGui::GetIO();
+  const bool input = io.MouseDelta.x != 0.0F || io.MouseDelta.y != 0.0F || io.MouseWheel != 0.0F || ImGui::IsAnyMouseDown() ||
+                     io.InputQueueCharacters.Size > 0;
+  if (input) last_input_ = glfwGetTime();
+  const double last = std::max(last_input_, last_event_);
+  const bool at_rest = glfwGetTime() - last >= rest_before_background && !session_.busy() && maps_.settled();
+  error_curve_.pause(!curve_shown_ || !at_rest);
+  // Times are worth something only when nothing at all runs beside them.
+  const bool alone = at_rest && error_curve_.state() == IdleWorker::State::idle && heads_.settled() && !exporter_.busy();
+  runtime_.pause(!measure_ || !runtime_shown_ || !alone);
+}
+
+void App::draw_maps() {
   const AnalysisResult& result = session_.result();
   error_curve_.want(result.analysis && result.analysis->assessed() ? result.analysis : nullptr, result.request);
-  bool curve_shown = false;
-  bool runtime_shown = false;
-  panel(parameters_window, [&] {
-    parameters_.draw(session_, error_curve_);
-    curve_shown = true;
-  });
   MapsInput input;
   input.analysis = result.analysis;
   input.exact_id = result.exact_id;
@@ -314,31 +355,6 @@ void App::draw_panels() {
     request.starts = std::move(*starts);
     session_.want(request);
   }
-  panel(basis_window, [&] { basis_.draw(session_, view_); });
-  panel(errors_window, [&] {
-    errors_.draw(session_, view_, error_curve_);
-    curve_shown = true;
-  });
-  panel(heads_window, [&] { heads_.draw(session_, view_.colour_map); });
-  if (heads_.needs_frame()) frames_due_ = std::max(frames_due_, 1);
-  panel(runtime_window, [&] {
-    runtime_panel_.draw(session_, runtime_);
-    runtime_shown = true;
-  });
-  pace_background(curve_shown, runtime_shown);
-}
-
-void App::pace_background(bool curve_shown, bool runtime_shown) {
-  const ImGuiIO& io = ImGui::GetIO();
-  const bool input = io.MouseDelta.x != 0.0F || io.MouseDelta.y != 0.0F || io.MouseWheel != 0.0F || ImGui::IsAnyMouseDown() ||
-                     io.InputQueueCharacters.Size > 0;
-  if (input) last_input_ = glfwGetTime();
-  const double last = std::max(last_input_, last_event_);
-  const bool at_rest = glfwGetTime() - last >= rest_before_background && !session_.busy() && maps_.settled();
-  error_curve_.pause(!curve_shown || !at_rest);
-  // Times are worth something only when nothing at all runs beside them.
-  const bool alone = at_rest && error_curve_.state() == IdleWorker::State::idle;
-  runtime_.pause(!measure_ || !runtime_shown || !alone);
 }
 
 void App::draw_about() {
@@ -367,31 +383,6 @@ void App::draw_about() {
   }
   if (ImGui::Button("Close") || ImGui::IsKeyPressed(ImGuiKey_Escape)) ImGui::CloseCurrentPopup();
   ImGui::EndPopup();
-}
-
-void App::set_ui_scale(double scale) {
-  settings_.ui_scale = std::clamp(scale, least_ui_scale, largest_ui_scale);
-  look_changed_ = true;
-  ImGui::MarkIniSettingsDirty();
-}
-
-void App::set_theme(Theme theme) {
-  settings_.dark = theme == Theme::dark;
-  look_changed_ = true;
-  ImGui::MarkIniSettingsDirty();
-}
-
-void App::save_look() {
-  if (settings_file_.empty()) return;
-  std::size_t size = 0;
-  const char* layout = ImGui::SaveIniSettingsToMemory(&size);
-  settings_.layout.assign(layout, size);
-  try {
-    save_settings(settings_file_, settings_);
-  } catch (const convbasis::Error& error) {
-    session_.note(error.what());
-    settings_file_.clear();  // said once
-  }
 }
 
 }  // namespace convscope

@@ -5,37 +5,50 @@
 #include "panels/attention_maps.h"
 #include "panels/basis_panel.h"
 #include "panels/heads_panel.h"
+#include "panels/messages_view.h"
 #include "panels/parameters_panel.h"
 #include "panels/residual_errors_panel.h"
 #include "panels/runtime_panel.h"
 #include "panels/source_panel.h"
 #include "state/error_curve.h"
 #include "state/map_view.h"
+#include "state/messages.h"
 #include "state/runtime_measurer.h"
 #include "state/session.h"
+#include "state/session_file.h"
 #include "state/settings.h"
+#include "state/undo.h"
 #include "window/actions.h"
 #include "window/exporter.h"
+#include "window/go_to_dialog.h"
+#include "window/layout.h"
+#include "window/palette.h"
 #include "window/picture.h"
 #include "window/platform.h"
+#include "window/recent_menu.h"
+#include "window/save_dialog.h"
+#include "window/shortcut_list.h"
 #include "window/window.h"
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace convscope {
 
 struct AppOptions {
   WindowOptions window;
-  int width = 1600;  ///< pixels
+  int width = 1600;  ///< pixels; a visible window has the size that was saved, if one was
   int height = 1000;
   bool visible = true;                  ///< an invisible window has exactly width x height pixels and takes input from tests only
-  bool measure = true;                  ///< runtime curves are measured while nothing else is done
-  std::filesystem::path settings_file;  ///< where look and layout are kept; empty: nowhere
+  bool measure = false;                 ///< runtime curves are measured while nothing else is done
+  std::filesystem::path settings_file;  ///< where look and layout are kept, and the last session beside it; empty: nowhere
 };
 
 /// One window and all that is behind it. One at a time, one thread.
@@ -62,6 +75,18 @@ class App {
 
   Session& session() { return session_; }
   MapView& view() { return view_; }
+  Messages& messages() { return messages_; }
+  /// Everything that can be done, for tests and for whoever adds to it before the first frame.
+  ActionTable& actions() { return actions_; }
+  const Settings& settings() const { return settings_; }
+  bool is_open(std::string_view panel) const;
+  /// Opens tensor files together, or one session file, in place of what is open. Problems go to the session's failure().
+  void open(std::vector<std::filesystem::path> files, HeadChoice choice = {});
+  /// What would be saved now. Needs a source.
+  SavedSession saved_session() const;
+  /// Saves it, and says so. Problems become a message.
+  void save_session_as(const std::filesystem::path& path);
+  void set_layout(LayoutPreset preset);
   const ParametersPanel& parameters() const { return parameters_; }
   HeadsPanel& heads() { return heads_; }
   ResidualErrorsPanel& errors() { return errors_; }
@@ -72,43 +97,90 @@ class App {
   const Exporter& exporter() const { return exporter_; }
 
  private:
+  App(const AppOptions& options, LoadedSettings loaded);
   void listen();
   static void draw_soon(GLFWwindow* window);
-  /// Returns what is wrong with the saved look, if anything.
-  std::string load_look(const WindowOptions& wishes);
+  /// What the user asked for on the command line comes before what was saved.
+  void start_look(const WindowOptions& wishes);
+  void start_session(const WindowOptions& wishes);
+  void make_panels();
   void make_actions();
+  void add_file_actions();
+  void add_edit_actions();
+  void add_view_actions();
+  void add_map_actions();
+  void add_panel_actions();
+  void add_head_actions();
+  void add_help_actions();
   void wake();
-  /// Until a frame is needed without any event.
-  double seconds_to_next_pulse() const;
+  /// When a frame is needed without any event, in GLFW's seconds.
+  double next_frame_time() const;
   void render(GLuint framebuffer);
+  void begin_imgui_frame();
   void draw();
   void draw_dock_space();
   void draw_menu_bar();
   void draw_panels();
   /// Lets background work that can wait go on only while nothing else needs the machine.
-  void pace_background(bool curve_shown, bool runtime_shown);
+  void pace_background();
+  void draw_maps();
+  void draw_dialogs();
   void draw_about();
   Exporter::Inputs export_inputs() { return {session_, view_, basis_, errors_, settings_.dark}; }
-  void set_ui_scale(double scale);
-  void set_theme(Theme theme);
-  void save_look();
   void report_broken_frame(const char* problem);
 
-  Platform platform_;  // first: everything below needs the context
+  void collect_messages();
+  void dismiss(const std::string& banner);
+  void ask_where_to_save();
+  void open_session(const std::filesystem::path& path, HeadChoice choice);
+  void restore(SavedSession saved);
+  void show_look(const SavedSession& saved);
+  /// Once a frame: what a restored session or an undo wanted and had to wait for.
+  void catch_up();
+  UndoStep undo_step() const { return {session_.wanted(), settings_of(view_)}; }
+  void go_to_step(const std::optional<UndoStep>& step);
+  void step_head(Index heads, Index layers);
+  bool has_source() const { return session_.source() != nullptr; }
+
+  PanelEntry* panel(std::string_view id);
+  void set_ui_scale(double scale);
+  void set_theme(Theme theme);
+  void remember_window_size();
+  void save_look();
+
+  Settings settings_;
+  Platform platform_;  // before all that needs its context
   bool visible_;
   int width_, height_;  ///< of an invisible window
   std::filesystem::path settings_file_;
-  Settings settings_;
   bool look_changed_ = true;  ///< the theme is applied before the next frame
   bool layout_wanted_ = false;
   bool focus_wanted_ = true;  ///< away from all panels
   bool about_wanted_ = false;
-  std::vector<Action> actions_;
+  std::string panel_to_focus_;  ///< in the next frame
+  std::vector<PanelEntry> panels_;
+  ActionTable actions_;
+  CommandPalette palette_;
+  ShortcutList shortcuts_;
+  GoToDialog go_to_;
+  SaveDialog save_dialog_;
+  RecentMenu recent_;
+
+  Messages messages_;
+  UndoHistory history_;
+  std::filesystem::path session_path_;       ///< where the open session was saved or came from; empty: nowhere yet
+  std::optional<SavedSession> restoring_;    ///< waits for its source to be opened
+  std::uint64_t source_before_ = 0;          ///< the source that was open when the restoring began; 0: none
+  std::optional<ViewSettings> view_wanted_;  ///< waits for the result it belongs to
+  std::optional<CellIndex> pin_wanted_;
+  std::uint64_t known_source_ = 0;
+  std::uint64_t known_result_ = 0;
 
   std::atomic<bool> woken_{false};  ///< set by worker threads
   int frames_due_ = 3;
   double last_event_ = -1e9;  ///< of the user, in GLFW's seconds
   double last_input_ = -1e9;  ///< likewise, but only what ImGui was told of
+  double last_frame_ = -1e9;
   std::size_t frames_drawn_ = 0;
   int broken_frames_ = 0;  ///< in a row
 
@@ -119,6 +191,9 @@ class App {
   ResidualErrorsPanel errors_;
   RuntimePanel runtime_panel_;
   bool measure_;
+  LogPanel log_;
+  bool curve_shown_ = false;    ///< in this frame
+  bool runtime_shown_ = false;  ///< likewise
   // Last: their threads call wake(), and their textures go before the context.
   Session session_;
   ErrorCurve error_curve_;

@@ -153,17 +153,28 @@ std::vector<Action> Exporter::actions(Session& session, std::function<bool()> da
     ImGui::SetClipboardText(reproducing_command(provenance_of(session.result())).c_str());
     session.note("The command that computes the same numbers was copied.");
   };
-  return {{"Export", "Picture of the maps…", ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_E, opening(ExportItem::three_maps)},
-          {"Export", "Picture of the basis…", 0, opening(ExportItem::basis_plot)},
-          {"Export", "Picture of the errors…", 0, opening(ExportItem::error_plot)},
-          {"Export", ""},
-          {"Export", "Values of the maps…", 0, opening(ExportItem::map_values)},
-          {"Export", "Lag vectors…", 0, opening(ExportItem::lag_vectors)},
-          {"Export", "Errors by row…", 0, opening(ExportItem::row_errors)},
-          {"Export", "Output…", 0, opening(ExportItem::output)},
-          {"Export", ""},
-          {"Export", "Report of this head…", 0, opening(ExportItem::report)},
-          {"Export", "Copy the command", 0, copy}};
+  const auto ready = [&session] { return session.result().analysis != nullptr; };
+  const auto item = [&](std::string id, std::string name, std::function<void()> run, std::string help, bool after_line = false) {
+    return Action{.id = std::move(id),
+                  .menu = "Export",
+                  .name = std::move(name),
+                  .run = std::move(run),
+                  .enabled = ready,
+                  .help = std::move(help),
+                  .after_line = after_line};
+  };
+  std::vector<Action> actions{
+      item("export.maps", "Picture of the maps…", opening(ExportItem::three_maps), "PNG with titles, colour bars and ticks"),
+      item("export.basis", "Picture of the basis…", opening(ExportItem::basis_plot), "PNG of the lag vectors"),
+      item("export.errors", "Picture of the errors…", opening(ExportItem::error_plot), "PNG of the error by row"),
+      item("export.values", "Values of the maps…", opening(ExportItem::map_values), "CSV or npy of the cells in view", true),
+      item("export.lags", "Lag vectors…", opening(ExportItem::lag_vectors), "CSV or npy"),
+      item("export.row_errors", "Errors by row…", opening(ExportItem::row_errors), "CSV"),
+      item("export.output", "Output…", opening(ExportItem::output), "The attention output as npy"),
+      item("export.report", "Report of this head…", opening(ExportItem::report), "One HTML file with numbers and pictures", true),
+      item("export.command", "Copy the command", copy, "The command that computes the same numbers")};
+  actions.front().shortcuts = {ImGuiMod_Ctrl | ImGuiMod_Shift | ImGuiKey_E};
+  return actions;
 }
 
 void Exporter::draw(const Inputs& inputs) {

@@ -1,22 +1,45 @@
 /// \file
-/// Where the panels are: names, and the layout a new user finds.
+/// Where the panels are: their names, and the arrangements that come with the program.
 #pragma once
+
+#include "state/layout_preset.h"
 
 #include <imgui.h>
 
+#include <functional>
+#include <string>
+
 namespace convscope {
 
-/// Names of the panels that the window itself begins; the three maps begin theirs as ###exact, ###approximation, ###residual.
-inline constexpr const char* source_window = "Source###source";
-inline constexpr const char* parameters_window = "Parameters###parameters";
-inline constexpr const char* basis_window = "Basis###basis";
-inline constexpr const char* heads_window = "Heads###heads";
-inline constexpr const char* runtime_window = "Runtime###runtime";
-inline constexpr const char* errors_window = "Residual: error by row###errors";
+/// One panel of the window.
+struct PanelEntry {
+  std::string id;              ///< short, without blanks; in settings and sessions
+  const char* window;          ///< Dear ImGui's name: "Basis###basis"
+  std::function<void()> draw;  ///< its contents; unset for a map, which begins its window itself
+  bool open = true;
+};
 
-/// Docks all panels as in the product's picture into the dock space `id` of `size` pixels, in place of whatever is there: Source
-/// over Parameters at the left, three maps above, Basis, errors with Heads behind them, and Runtime below. Before the dock space
-/// is submitted in a frame.
-void build_default_layout(ImGuiID id, ImVec2 size);
+inline constexpr const char* source_window = "Source###source";
+inline constexpr const char* heads_window = "Heads###heads";
+inline constexpr const char* parameters_window = "Parameters###parameters";
+inline constexpr const char* exact_window = "###exact";
+inline constexpr const char* approximation_window = "###approximation";
+inline constexpr const char* residual_window = "###residual";
+inline constexpr const char* basis_window = "Basis###basis";
+inline constexpr const char* errors_window = "Residual: error by row###errors";
+inline constexpr const char* runtime_window = "Runtime###runtime";
+inline constexpr const char* log_window = "Log###log";
+
+/// What is shown of the menus: "Residual: error by row".
+std::string title_of(const PanelEntry& panel);
+
+/// Docks all panels into the dock space `id` of `size` pixels, in place of whatever is there: Source over Parameters at the left,
+/// three maps above, Basis, errors (with Heads) and Runtime below, the log behind the last of them. `has` says which windows
+/// there are. Before the dock space is submitted in a frame.
+void build_layout(LayoutPreset preset, ImGuiID id, ImVec2 size, const std::function<bool(const char*)>& has);
+
+/// Shows the tab bar of a place that got a second panel, and hides that of one that lost it. Once a frame, after the dock space
+/// and in its window.
+void follow_tabs(ImGuiID id);
 
 }  // namespace convscope

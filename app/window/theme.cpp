@@ -3,8 +3,10 @@
 #include "window/font_data.h"
 
 #include <imgui.h>
+#include <imgui_internal.h>
 #include <implot.h>
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -14,13 +16,64 @@ namespace {
 
 constexpr float text_size = 15.0F;  // pixels at scale 1
 
+void add_font(std::span<const unsigned char> data, ImFontConfig config) {
+  config.FontDataOwnedByAtlas = false;
+  // The atlas only reads the bytes, but takes a pointer to non-const.
+  ImGui::GetIO().Fonts->AddFontFromMemoryTTF(const_cast<unsigned char*>(data.data()), static_cast<int>(data.size()),
+                                             config.SizePixels, &config);
+}
+
 void add_font(std::span<const unsigned char> data, bool merge) {
   ImFontConfig config;
-  config.FontDataOwnedByAtlas = false;
   config.MergeMode = merge;
-  // The atlas only reads the bytes, but takes a pointer to non-const.
-  ImGui::GetIO().Fonts->AddFontFromMemoryTTF(const_cast<unsigned char*>(data.data()), static_cast<int>(data.size()), text_size,
-                                             &config);
+  config.SizePixels = text_size;
+  add_font(data, config);
+}
+
+// Few fonts have the letters among the small figures; they are the usual letters, drawn small and lower or higher.
+struct SmallLetter {
+  ImWchar small, usual;
+};
+constexpr std::array<SmallLetter, 10> lower_letters{{{0x2096, 'k'},
+                                                     {0x1d62, 'i'},
+                                                     {0x2c7c, 'j'},
+                                                     {0x2099, 'n'},
+                                                     {0x1d63, 'r'},
+                                                     {0x209b, 's'},
+                                                     {0x2098, 'm'},
+                                                     {0x2097, 'l'},
+                                                     {0x209c, 't'},
+                                                     {0x209a, 'p'}}};
+constexpr std::array<SmallLetter, 1> upper_letters{{{0x1d40, 'T'}}};
+
+/// A loader of TrueType glyphs that knows only the small letters of `letters`.
+template <const auto& letters>
+const ImFontLoader* small_letter_loader() {
+  static const ImFontLoader loader = [] {
+    ImFontLoader changed = *ImFontAtlasGetFontLoaderForStbTruetype();
+    changed.Name = "small letters";
+    changed.FontSrcGetGlyphIndexFromCodepoint = [](ImFontAtlas* atlas, ImFontConfig* source, ImWchar letter) {
+      for (const SmallLetter& known : letters) {
+        if (known.small != letter) continue;
+        return ImFontAtlasGetFontLoaderForStbTruetype()->FontSrcGetGlyphIndexFromCodepoint(atlas, source, known.usual);
+      }
+      return 0;
+    };
+    return changed;
+  }();
+  return &loader;
+}
+
+void merge_small_letters(std::span<const unsigned char> data) {
+  ImFontConfig config;
+  config.MergeMode = true;
+  config.SizePixels = 0.7F * text_size;
+  config.FontLoader = small_letter_loader<lower_letters>();
+  config.GlyphOffset.y = 0.16F * text_size;
+  add_font(data, config);
+  config.FontLoader = small_letter_loader<upper_letters>();
+  config.GlyphOffset.y = -0.3F * text_size;
+  add_font(data, config);
 }
 
 ImVec4 hex(std::uint32_t rgb, float alpha = 1.0F) {
@@ -130,12 +183,16 @@ void apply_to_plots(const Surfaces& s, float scale) {
 }  // namespace
 
 void load_fonts() {
+  // Roboto has no arrows and few mathematical signs, Inconsolata no Greek letters: each fills the gaps of the other.
   add_font(text_font_data, false);
-  // Roboto has no arrows and few mathematical signs; Inconsolata fills the gaps of both faces.
   add_font(mono_font_data, true);
+  merge_small_letters(text_font_data);
   add_font(mono_font_data, false);
+  add_font(text_font_data, true);
+  merge_small_letters(mono_font_data);
   add_font(bold_font_data, false);
   add_font(mono_font_data, true);
+  merge_small_letters(bold_font_data);
 }
 
 void apply_theme(Theme theme, double ui_scale, double display_scale) {

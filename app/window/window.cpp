@@ -54,7 +54,7 @@ int take_snapshot(App& app, const std::filesystem::path& png) {
 
 int run_window(const WindowOptions& options) {
   try {
-    App app({.window = options, .settings_file = settings_path()});
+    App app({.window = options, .measure = true, .settings_file = settings_path()});
     while (!app.closed()) app.step(1.0);
     return 0;
   } catch (const NoDisplay& error) {

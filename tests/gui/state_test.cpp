@@ -143,6 +143,60 @@ TEST_F(SettingsFile, ComesBackAsItWasSaved) {
   EXPECT_EQ(loaded.settings.layout, "[Window][Source###source]\nPos=1,2\n");
 }
 
+TEST_F(SettingsFile, AllOfItComesBack) {
+  Settings settings{.dark = true, .ui_scale = 0.75, .layout = "[Docking][Data]\nDockSpace ID=0x1\n"};
+  settings.preset = LayoutPreset::teach;
+  settings.hidden = {"log", "runtime"};
+  settings.recent = {{"/data/a b.safetensors"}, {"/q.npy", "/k.npy", "/v.npy"}};
+  settings.width = 1234;
+  settings.height = 777;
+  settings.restore_session = false;
+  save_settings(path_, settings);
+  const LoadedSettings loaded = load_settings(path_);
+  EXPECT_EQ(loaded.warning, "");
+  EXPECT_EQ(loaded.settings.layout, settings.layout);
+  EXPECT_EQ(loaded.settings.preset, LayoutPreset::teach);
+  EXPECT_EQ(loaded.settings.hidden, settings.hidden);
+  EXPECT_EQ(loaded.settings.recent, settings.recent);
+  EXPECT_EQ(loaded.settings.width, 1234);
+  EXPECT_EQ(loaded.settings.height, 777);
+  EXPECT_FALSE(loaded.settings.restore_session);
+}
+
+TEST_F(SettingsFile, FirstVersionIsStillRead) {
+  const auto settings = parse_settings("; convscope settings 1 light 1.50\n[Docking][Data]\n\n; end of settings\n");
+  ASSERT_TRUE(settings);
+  EXPECT_FALSE(settings->dark);
+  EXPECT_EQ(settings->ui_scale, 1.5);
+  EXPECT_EQ(settings->layout, "[Docking][Data]\n");
+  EXPECT_TRUE(settings->recent.empty());
+}
+
+TEST_F(SettingsFile, LinesOfALaterVersionArePassedOverButWrongOnesAreNot) {
+  const auto parse = [](const std::string& line) {
+    return parse_settings("; convscope settings 2 dark 1.00\n; " + line + "\n\n; end of settings\n");
+  };
+  EXPECT_TRUE(parse("colour of the future mauve"));
+  for (const char* line : {"preset none", "window 3 3", "window 100", "restore perhaps", "recent relative/path", "recent "}) {
+    EXPECT_FALSE(parse(line)) << line;
+  }
+}
+
+TEST(RecentFiles, NewestFirstOnceAndNotTooMany) {
+  std::vector<FileGroup> recent;
+  for (int i = 0; i < 30; ++i) remember_files(recent, {"/data/" + std::to_string(i)});
+  EXPECT_EQ(recent.size(), most_recent_files);
+  EXPECT_EQ(recent.front(), FileGroup{"/data/29"});
+  remember_files(recent, {"/data/./25"});
+  EXPECT_EQ(recent.front(), FileGroup{"/data/25"});
+  EXPECT_EQ(recent.size(), most_recent_files);
+  remember_files(recent, {"/two\nlines"});
+  remember_files(recent, {});
+  EXPECT_EQ(recent.front(), FileGroup{"/data/25"});
+  remember_files(recent, {"here.npy"});
+  EXPECT_TRUE(recent.front().front().is_absolute());
+}
+
 TEST_F(SettingsFile, MissingOneGivesTheDefaultsInSilence) {
   const LoadedSettings loaded = load_settings(path_);
   EXPECT_EQ(loaded.warning, "");
