@@ -1,10 +1,12 @@
 #include "panels/attention_maps.h"
 
+#include "panels/map_colours.h"
 #include "panels/map_drawing.h"
 #include "panels/map_options.h"
 #include "panels/map_tokens.h"
 #include "panels/ui.h"
 #include "view/map_tiling.h"
+#include "view/ticks.h"
 
 #include <fmt/format.h>
 #include <imgui.h>
@@ -28,39 +30,39 @@ constexpr int uploads_per_frame = 8;
 constexpr double zoom_per_notch = 1.25;
 /// A whole row of scores is computed within a frame up to here.
 constexpr Index most_tokens_of_a_row_at_once = 16384;
-/// Loud, and in none of the colour maps: it is never data.
-constexpr Rgb not_a_number_colour{1.0F, 0.0F, 1.0F};
 
-struct PanelText {
-  const char* window;
-  const char* title;
-  Subject subject;
-};
-
-PanelText text_of(MapKind kind) {
+const char* window_of(MapKind kind, bool slot_b) {
   switch (kind) {
     case MapKind::exact:
-      return {"Exact###exact", "Exact", Subject::exact};
+      return slot_b ? "B exact###exact_b" : "Exact###exact";
     case MapKind::approximation:
-      return {"Approximation###approximation", "Approximation", Subject::conv};
+      return slot_b ? "B approximation###approximation_b" : "Approximation###approximation";
     case MapKind::residual:
-      return {"Residual###residual", "Residual", Subject::residual};
+      return slot_b ? "A \u2212 B###difference" : "Residual###residual";
   }
-  return {};
+  return "";
 }
 
-/// A shade off the panel, so that the square of the map is seen.
-Rgb masked_colour() {
-  const ImVec4& ground = ImGui::GetStyleColorVec4(ImGuiCol_WindowBg);
-  const ImVec4& text = ImGui::GetStyleColorVec4(ImGuiCol_Text);
-  const float share = ui::is_dark() ? 0.04F : 0.1F;
-  const auto mix = [share](float a, float b) { return a + share * (b - a); };
-  return {mix(ground.x, text.x), mix(ground.y, text.y), mix(ground.z, text.z)};
-}
-
-gl::MapColours colours_of(MapKind kind, const MapView& view) {
-  if (kind == MapKind::residual) return {view.residual_scale(), ColourMap::diverging, masked_colour(), not_a_number_colour};
-  return {view.value_scale(), view.colour_map, masked_colour(), not_a_number_colour};
+const char* help_of(MapKind kind, bool slot_b) {
+  switch (kind) {
+    case MapKind::exact:
+      return "P = softmax(scale \u00b7 Q K\u1d40), causal: the share of attention that each query (down) gives each key "
+             "(right).\n"
+             "Drag to pan, wheel to zoom, double click for all, click to pin, Shift and drag to select, X to flip with the "
+             "approximation.\n"
+             "Zoomed out, a pixel is the mean or the peak of its cells; \u201csampled 1/s\u201d: of one row in s.";
+    case MapKind::approximation:
+      return "P~ = softmax(H), where H is made of k lag vectors: H(i, j) = u_r(i \u2212 j) for a key j in segment r.\n"
+             "Lines mark where segments start; drag a mark under the map to try another segmentation.\n"
+             "Same colours and range as the exact map.";
+    case MapKind::residual:
+      return slot_b ? "Head A less head B, cell by cell; white is no difference.\nThe Compare panel says which part of both.\n"
+                      "Both need the same number of tokens."
+                    : "P \u2212 P~, cell by cell: red where the approximation gives too little, blue where too much.\n"
+                      "The range is symmetric and follows what is seen, unless locked.\n"
+                      "White everywhere means that the head is a conv basis.";
+  }
+  return "";
 }
 
 /// The residual is white for the most part, the others are dark.
@@ -78,7 +80,8 @@ float text_width(const std::string& text) { return ImGui::CalcTextSize(text.c_st
 
 }  // namespace
 
-AttentionMaps::AttentionMaps(std::function<void()> wake) : wake_(std::move(wake)), tiles_(wake_), selection_(wake_) {}
+AttentionMaps::AttentionMaps(std::function<void()> wake, bool slot_b)
+    : wake_(std::move(wake)), slot_b_(slot_b), tiles_(wake_), selection_(wake_) {}
 
 void AttentionMaps::draw(const MapsInput& input, MapView& view) {
   follow_input(input, view);
@@ -90,6 +93,14 @@ void AttentionMaps::draw(const MapsInput& input, MapView& view) {
 
   if (!hovered_now_ && hover_is_ours_) view.hovered.reset();
   hover_is_ours_ = hovered_now_;
+  if (!slot_b_) read_cell(input, view);
+  want_tiles();
+  const bool next_frame_differs = size_ > 0 && prepare_next_frame(view);
+  settled_ = std::ranges::all_of(panels_, &Panel::complete) && !next_frame_differs && !tiles_.busy() && selection_.settled();
+  if (next_frame_differs && wake_) wake_();
+}
+
+void AttentionMaps::read_cell(const MapsInput& input, MapView& view) {
   view.cell.reset();
   const auto cell = view.shown();
   if (cell && input.analysis && is_causal(*cell, size_)) {
@@ -97,10 +108,13 @@ void AttentionMaps::draw(const MapsInput& input, MapView& view) {
   }
   const bool row_is_unknown = view.cell && std::isnan(view.cell->exact_probability);
   tiles_.want_row(row_is_unknown ? std::optional(cell->row) : std::nullopt);
-  want_tiles();
-  const bool next_frame_differs = size_ > 0 && prepare_next_frame(view);
-  settled_ = std::ranges::all_of(panels_, &Panel::complete) && !next_frame_differs && !tiles_.busy() && selection_.settled();
-  if (next_frame_differs && wake_) wake_();
+}
+
+gl::MapColours AttentionMaps::colours(MapKind kind, const MapView& view) const {
+  if (!is_difference(kind)) return map_colours(kind, view);
+  MapView own = view;
+  own.residual_limit = difference_limit_;
+  return map_colours(kind, own);
 }
 
 /// Exact and approximation change places; the windows stay where they are.
@@ -113,8 +127,14 @@ bool AttentionMaps::prepare_next_frame(MapView& view) {
   bool differs = !(view.window == window_);
   const Panel& exact = panels_[view.flipped ? 1 : 0];
   const Panel& residual = panels_[2];
-  if (exact.complete && !exact.tiles.empty()) differs |= ranges_.follow_exact(exact.tiles, view);
-  if (residual.complete && !residual.tiles.empty()) differs |= ranges_.follow_residual(residual.tiles, view);
+  // Slot B shows its head in the colours of A's; the difference has a range of its own.
+  if (!slot_b_ && exact.complete && !exact.tiles.empty()) differs |= ranges_.follow_exact(exact.tiles, view);
+  if (residual.complete && !residual.tiles.empty()) {
+    MapView own = view;
+    own.residual_limit = difference_limit_;
+    differs |= ranges_.follow_residual(residual.tiles, slot_b_ ? own : view);
+    difference_limit_ = own.residual_limit;
+  }
 
   float smallest = FLT_MAX;
   float largest = 0.0F;
@@ -132,14 +152,17 @@ bool AttentionMaps::prepare_next_frame(MapView& view) {
 
 void AttentionMaps::follow_input(const MapsInput& input, MapView& view) {
   const Index n = input.analysis ? input.analysis->n : 0;
-  if (n != size_) {
-    size_ = n;
+  if (n != size_ && !slot_b_) {
     view.fit();
     view.hovered.reset();
     view.pinned.reset();
     view.selection.reset();
   }
+  size_ = n;
   tiles_.set_analysis(input.analysis, input.exact_id, input.approximation_id);
+  comparable_ = input.other && input.other->n == n;
+  if (slot_b_)
+    tiles_.set_other(comparable_ ? input.other : nullptr, input.part, input.other_exact_id, input.other_approximation_id);
   for (int level = 0; level < max_levels; ++level) {
     row_steps_[static_cast<std::size_t>(level)] = input.analysis ? convbasis::map_row_step(*input.analysis, level) : 1;
   }
@@ -158,7 +181,7 @@ void AttentionMaps::draw_panel(Panel& panel, const MapsInput& input, MapView& vi
   panel.complete = true;
   panel.room = 0.0F;
   constexpr ImGuiWindowFlags flags = ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse;
-  const bool seen = ImGui::Begin(text_of(panel.place).window, nullptr, flags);
+  const bool seen = ImGui::Begin(window_of(panel.place, slot_b_), nullptr, flags);
   const auto lay_out = [this, corner = ImGui::GetCursorScreenPos(), room = ImGui::GetContentRegionAvail()](float largest_side) {
     return lay_out_map(corner, room, axis_label_width(size_), ImGui::GetFontSize(), largest_side);
   };
@@ -167,6 +190,8 @@ void AttentionMaps::draw_panel(Panel& panel, const MapsInput& input, MapView& vi
   if (seen) draw_title(panel, input, view, layout);
   if (seen && (!input.analysis || !gl_problem_.empty())) {
     ui::empty_state(gl_problem_.empty() ? "Drop q/k/v files here, or open the example" : gl_problem_);
+  } else if (seen && is_difference(panel.kind) && !comparable_) {
+    ui::empty_state("A difference needs the same n in A and in B.");
   } else if (seen && layout.side >= 1.0F) {
     draw_map(panel, input, view, layout);
     draw_lines_below(panel, input, view, layout);
@@ -179,7 +204,7 @@ void AttentionMaps::draw_map(Panel& panel, const MapsInput& input, MapView& view
   draw_picture(panel, view, frame);
   draw_axes(frame, layout, size_);
   draw_overlay(panel, input, view, frame);
-  if (panel.kind == MapKind::approximation) starts_.steer(input.analysis->recovery.basis, frame, view);
+  if (panel.kind == MapKind::approximation && !slot_b_) starts_.steer(input.analysis->recovery.basis, frame, view);
   steer(view, frame);
   draw_menu(input, view);
 }
@@ -189,8 +214,8 @@ void AttentionMaps::draw_lines_below(const Panel& panel, const MapsInput& input,
   const auto tokens = input.tokens.first(std::min(input.tokens.size(), static_cast<std::size_t>(size_)));
   draw_token_strip(layout, tokens, shown && shown->column < size_ ? std::optional(shown->column) : std::nullopt);
   if (renderer_) {
-    const gl::MapColours colours = colours_of(panel.kind, view);
-    draw_colour_bar(layout, colours.scale, texture_id(renderer_->lookup(colours.map)));
+    const gl::MapColours drawn_with = colours(panel.kind, view);
+    draw_colour_bar(layout, drawn_with.scale, texture_id(renderer_->lookup(drawn_with.map)));
   }
   if (!layout.statistics) return;
   ImGui::SetCursorScreenPos({layout.map.x, layout.statistics_y});
@@ -200,16 +225,17 @@ void AttentionMaps::draw_lines_below(const Panel& panel, const MapsInput& input,
 }
 
 void AttentionMaps::draw_title(const Panel& panel, const MapsInput& input, MapView& view, const MapLayout& layout) const {
-  const PanelText text = text_of(panel.kind);
+  const MapTitle text = title_of(panel.kind);
   ImDrawList& draw = *ImGui::GetWindowDrawList();
   const float line = ImGui::GetFontSize();
   const float radius = std::round(line * 0.35F);
   draw.AddCircleFilled({layout.title.x + radius, layout.title.y + line * 0.5F}, radius,
                        ui::colour(colour_of(text.subject, input.dark)));
-  std::string title = text.title;
+  std::string title = is_difference(panel.kind) ? "A \u2212 B" : slot_b_ ? std::string("B  ") + text.text : text.text;
   if (panel.kind == MapKind::approximation && input.analysis) {
     title += fmt::format("   k = {}", input.analysis->recovery.basis.count());
   }
+  ui::help_mark(help_of(panel.kind, slot_b_));
   const float title_x = layout.title.x + 2.0F * radius + std::round(line * 0.5F);
   ImGui::SetCursorScreenPos({title_x, layout.title.y});
   ui::bold(title);
@@ -218,7 +244,8 @@ void AttentionMaps::draw_title(const Panel& panel, const MapsInput& input, MapVi
   std::string subtitle = describe_values(view);
   if (panel.kind == MapKind::approximation) subtitle = "same scale, locked";
   if (panel.kind == MapKind::residual) subtitle = "exact \u2212 approximation";
-  const float subtitle_x = layout.title.x + layout.title_width - text_width(subtitle);
+  if (is_difference(panel.kind)) subtitle = input.part == MapKind::exact ? "of exact attention" : "of the approximations";
+  const float subtitle_x = layout.title.x + layout.title_width - 1.75F * line - text_width(subtitle);
   if (subtitle_x > title_end + line) {
     ImGui::SetCursorScreenPos({subtitle_x, layout.title.y});
     if (ImGui::InvisibleButton("subtitle", ImGui::CalcTextSize(subtitle.c_str()))) ImGui::OpenPopup("options");
@@ -234,7 +261,7 @@ void AttentionMaps::draw_title(const Panel& panel, const MapsInput& input, MapVi
 }
 
 void AttentionMaps::draw_picture(Panel& panel, const MapView& view, const MapFrame& frame) {
-  Panel::Drawn wanted{collect_tiles(panel, view, frame), frame.window, colours_of(panel.kind, view)};
+  Panel::Drawn wanted{collect_tiles(panel, view, frame), frame.window, colours(panel.kind, view)};
   const ImVec2 scale = ImGui::GetIO().DisplayFramebufferScale;
   try {
     if (!renderer_) renderer_ = std::make_unique<gl::MapRenderer>();
@@ -258,7 +285,7 @@ void AttentionMaps::draw_picture(Panel& panel, const MapView& view, const MapFra
 std::vector<gl::TileOnMap> AttentionMaps::collect_tiles(Panel& panel, const MapView& view, const MapFrame& frame) {
   panel.level = level_for(frame.window.extent, static_cast<double>(frame.side * ImGui::GetIO().DisplayFramebufferScale.x), size_);
   // Nothing is pooled at level 0; one name for both spares computing it twice.
-  const auto pooling = panel.level == 0 ? convbasis::Pooling::mean : view.pooling;
+  const auto pooling = panel.level == 0 || is_difference(panel.kind) ? convbasis::Pooling::mean : view.pooling;
   panel.keys = visible_tiles({panel.kind, view.quantity, pooling, panel.level, row_step(panel.level), 0, 0}, frame.window, size_);
   std::vector<gl::TileOnMap> tiles;
   for (const MapTileKey& key : panel.keys) {
@@ -297,8 +324,8 @@ void AttentionMaps::draw_overlay(const Panel& panel, const MapsInput& input, con
     draw_segment_starts(frame, input.analysis->recovery.basis, colour_of(Subject::conv, input.dark), shown);
   }
   if (panel.level == 0) {
-    const gl::MapColours colours = colours_of(panel.kind, view);
-    draw_cell_numbers(frame, size_, colours.scale, colour_table(colours.map), [&panel](CellIndex cell) {
+    const gl::MapColours drawn_with = colours(panel.kind, view);
+    draw_cell_numbers(frame, size_, drawn_with.scale, colour_table(drawn_with.map), [&panel](CellIndex cell) {
       for (const gl::TileOnMap& tile : panel.tiles) {
         if (contains(tile.key, cell)) return (*tile.values)[pixel_of(tile.key, cell)];
       }
@@ -371,7 +398,7 @@ void AttentionMaps::draw_menu(const MapsInput& input, MapView& view) {
     if (ImGui::MenuItem("Clear selection", nullptr, false, view.selection.has_value())) view.selection.reset();
     ImGui::Separator();
     const bool pinned = view.pinned == menu_cell_;
-    starts_.draw_menu(input.analysis->recovery.basis, column, view);
+    if (!slot_b_) MapStarts::draw_menu(input.analysis->recovery.basis, column, view);
     if (ImGui::MenuItem(pinned ? "Unpin" : "Pin")) view.pinned = pinned ? std::nullopt : menu_cell_;
   }
   if (ImGui::MenuItem("Fit")) view.fit();
@@ -388,6 +415,7 @@ std::string AttentionMaps::statistics_line(const Panel& panel, const MapsInput& 
     case MapKind::approximation:
       return error_line(input.analysis->error);
     case MapKind::residual:
+      if (slot_b_) return ranges_.largest_residual() ? "max |difference| " + short_number(*ranges_.largest_residual()) : "";
       return residual_line(input.analysis->error, ranges_.largest_residual(), level_name(panel.level, view.pooling));
     case MapKind::exact:
       break;

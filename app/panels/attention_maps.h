@@ -32,14 +32,20 @@ struct MapsInput {
   bool stale = false;                   ///< the analysis answers an older request; a newer one is under way
   std::span<const std::string> tokens;  ///< at least n, or none
   bool dark = true;
+  /// For slot B: what it is compared with, and which part of both the difference is of.
+  std::shared_ptr<const convbasis::HeadAnalysis<float>> other;
+  convbasis::MapKind part = convbasis::MapKind::exact;
+  std::uint64_t other_exact_id = 0, other_approximation_id = 0;
 };
 
-/// Draws the windows "Exact###exact", "Approximation###approximation" and "Residual###residual". Window thread only; the OpenGL
-/// context must be current in draw() and in the destructor. Tiles are computed in the background; `wake` is called from there,
-/// or from draw(), when another frame should be drawn.
+/// Draws the windows "Exact###exact", "Approximation###approximation" and "Residual###residual"; those of slot B are called
+/// ...###exact_b,
+/// ###approximation_b and ###difference, which is A less B in place of the residual, and follow A's view. Window thread only; the
+/// OpenGL context must be current in draw() and in the destructor. Tiles are computed in the background; `wake` is called from
+/// there, or from draw(), when another frame should be drawn.
 class AttentionMaps {
  public:
-  explicit AttentionMaps(std::function<void()> wake);
+  explicit AttentionMaps(std::function<void()> wake, bool slot_b = false);
 
   void draw(const MapsInput& input, MapView& view);
   /// True when the last draw() showed everything it wanted to: nothing is under way.
@@ -78,6 +84,9 @@ class AttentionMaps {
   void draw_overlay(const Panel& panel, const MapsInput& input, const MapView& view, const MapFrame& frame) const;
   void steer(MapView& view, const MapFrame& frame);
   void flip(bool flipped);
+  void read_cell(const MapsInput& input, MapView& view);
+  bool is_difference(convbasis::MapKind kind) const { return slot_b_ && kind == convbasis::MapKind::residual; }
+  gl::MapColours colours(convbasis::MapKind kind, const MapView& view) const;
   void draw_menu(const MapsInput& input, MapView& view);
   std::string statistics_line(const Panel& panel, const MapsInput& input, const MapView& view);
   void want_tiles();
@@ -85,6 +94,9 @@ class AttentionMaps {
   bool prepare_next_frame(MapView& view);  ///< true when something changed that the next frame shows
 
   std::function<void()> wake_;
+  bool slot_b_;
+  bool comparable_ = false;        ///< slot B has a difference to show
+  double difference_limit_ = 0.1;  ///< its colours reach from minus to plus this
   MapTiles tiles_;
   std::unique_ptr<gl::MapRenderer> renderer_;  // made in the first draw(), which has a context
   std::array<Panel, 3> panels_{Panel(convbasis::MapKind::exact), Panel(convbasis::MapKind::approximation),

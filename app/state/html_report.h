@@ -16,7 +16,7 @@ struct ReportPicture {
   std::string title;
   std::string png;
   std::string dark_png;  ///< shown instead where the reader prefers dark pages; may be empty
-  int width = 0;  ///< at which it is shown, in CSS pixels; a picture of scale 2 has twice as many
+  int width = 0;         ///< at which it is shown, in CSS pixels; a picture of scale 2 has twice as many
 };
 
 /// The whole page. `result` has a source and an analysis. All text that comes from files is escaped.

@@ -47,10 +47,30 @@ void MapTiles::set_analysis(std::shared_ptr<const Analysis> analysis, std::uint6
   analysis_ = std::move(analysis);
   exact_id_ = exact_id;
   approximation_id_ = approximation_id;
+  ++difference_id_;
   wanted_.clear();
   failed_.clear();
   failure_.clear();
   std::erase_if(cache_, [&](const auto& item) { return item.first.exact_id != exact_id; });
+  stop_unwanted();
+}
+
+void MapTiles::set_other(std::shared_ptr<const Analysis> other, MapKind part, std::uint64_t exact_id,
+                         std::uint64_t approximation_id) {
+  const std::lock_guard lock(mutex_);
+  // Another approximation changes nothing where exact is compared.
+  const std::uint64_t approximation = part == MapKind::exact ? 0 : approximation_id;
+  if ((other == nullptr) == (other_ == nullptr) && part == part_ && exact_id == other_exact_id_ &&
+      approximation == other_approximation_id_) {
+    other_ = std::move(other);
+    return;
+  }
+  other_ = std::move(other);
+  part_ = part;
+  other_exact_id_ = exact_id;
+  other_approximation_id_ = approximation;
+  ++difference_id_;
+  wanted_.clear();
   stop_unwanted();
 }
 
@@ -72,12 +92,12 @@ void MapTiles::want_row(std::optional<Index> row) {
 
 MapTiles::TilePointer MapTiles::find(const TileKey& key) {
   const std::lock_guard lock(mutex_);
-  return lookup(cache_key(key, exact_id_, approximation_id_));
+  return lookup(cache_key(key));
 }
 
 MapTiles::TilePointer MapTiles::find_earlier(const TileKey& key) {
   const std::lock_guard lock(mutex_);
-  const CacheKey present = cache_key(key, exact_id_, approximation_id_);
+  const CacheKey present = cache_key(key);
   auto place = cache_.lower_bound(present);
   if (place == cache_.begin()) return nullptr;
   --place;
@@ -95,9 +115,16 @@ std::string MapTiles::failure() const {
   return failure_;
 }
 
-MapTiles::CacheKey MapTiles::cache_key(const TileKey& tile, std::uint64_t exact_id, std::uint64_t approximation_id) {
-  return {tile, exact_id, tile.kind == MapKind::exact ? 0 : approximation_id};
+MapTiles::CacheKey MapTiles::cache_key(const TileKey& tile, const Job& ids) {
+  if (tile.kind == MapKind::exact) return {tile, ids.exact_id, 0};
+  return {tile, ids.exact_id, tile.kind == MapKind::residual && ids.other ? ids.difference_id : ids.approximation_id};
 }
+
+MapTiles::Job MapTiles::job_of(const TileKey& tile) const {
+  return {tile, analysis_, other_, part_, exact_id_, approximation_id_, difference_id_};
+}
+
+MapTiles::CacheKey MapTiles::cache_key(const TileKey& tile) const { return cache_key(tile, job_of(tile)); }
 
 void MapTiles::work(const std::stop_token& quit) {
   convbasis::lower_own_priority();
@@ -111,7 +138,7 @@ void MapTiles::work(const std::stop_token& quit) {
       if (quit.stop_requested()) return;
       job = next_job();
       row = next_row();
-      if (job) running_ = cache_key(job->key, job->exact_id, job->approximation_id);
+      if (job) running_ = cache_key(job->key, *job);
       stop_running_ = std::stop_source();
       stop = stop_running_.get_token();
     }
@@ -150,18 +177,24 @@ void MapTiles::run(const Job& job, const std::stop_token& stop) {
     problem = error.what();
   }
   const std::lock_guard lock(mutex_);
-  failed_.insert(cache_key(job.key, job.exact_id, job.approximation_id));
+  failed_.insert(cache_key(job.key, job));
   failure_ = problem;
 }
 
 MapTiles::TilePointer MapTiles::obtain(const Job& job, const TileKey& key, const std::stop_token& stop) {
-  const CacheKey name = cache_key(key, job.exact_id, job.approximation_id);
+  const CacheKey name = cache_key(key, job);
   {
     const std::lock_guard lock(mutex_);
     if (TilePointer tile = lookup(name)) return tile;
   }
   MapTile values;
-  if (key.kind == MapKind::residual && is_linear(key)) {
+  if (key.kind == MapKind::residual && job.other) {
+    TileKey part = key;
+    part.kind = job.part;
+    convbasis::RunContext context;
+    context.stop = stop;
+    values = difference(convbasis::compute_map_tile(*job.other, part, context), *obtain(job, part, stop));
+  } else if (key.kind == MapKind::residual && is_linear(key)) {
     TileKey part = key;
     part.kind = MapKind::exact;
     const TilePointer exact = obtain(job, part, stop);
@@ -182,8 +215,8 @@ MapTiles::TilePointer MapTiles::obtain(const Job& job, const TileKey& key, const
 std::optional<MapTiles::Job> MapTiles::next_job() const {
   if (!analysis_) return std::nullopt;
   for (const TileKey& key : wanted_) {
-    const CacheKey name = cache_key(key, exact_id_, approximation_id_);
-    if (!cache_.contains(name) && !failed_.contains(name)) return Job{key, analysis_, exact_id_, approximation_id_};
+    const CacheKey name = cache_key(key);
+    if (!cache_.contains(name) && !failed_.contains(name)) return job_of(key);
   }
   return std::nullopt;
 }
@@ -219,7 +252,7 @@ void MapTiles::stop_unwanted() {
     stop_running_.request_stop();  // a row gives way to tiles
     return;
   }
-  const auto is_running = [this](const TileKey& key) { return cache_key(key, exact_id_, approximation_id_) == *running_; };
+  const auto is_running = [this](const TileKey& key) { return cache_key(key) == *running_; };
   if (std::none_of(wanted_.begin(), wanted_.end(), is_running)) stop_running_.request_stop();
 }
 

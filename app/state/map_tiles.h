@@ -39,6 +39,11 @@ class MapTiles {
   /// every result of it: exact tiles are kept while exact_id stays.
   void set_analysis(std::shared_ptr<const Analysis> analysis, std::uint64_t exact_id, std::uint64_t approximation_id);
 
+  /// From now on tiles of kind residual are another analysis less this one, cell by cell, and mean-pooled only: exact less exact,
+  /// or approximation less approximation as `part` says. Both need the same n. Null: the residual of this one.
+  void set_other(std::shared_ptr<const Analysis> other, convbasis::MapKind part, std::uint64_t exact_id,
+                 std::uint64_t approximation_id);
+
   /// What to compute, the most important first. Wishes that are already there cost nothing.
   void want(std::vector<convbasis::MapTileKey> keys);
   /// Which row's normaliser is to be known once all tiles are there (see convbasis::RowNormalisers); none usually.
@@ -69,8 +74,9 @@ class MapTiles {
   /// What the worker computes from, taken together.
   struct Job {
     TileKey key;
-    std::shared_ptr<const Analysis> analysis;
-    std::uint64_t exact_id = 0, approximation_id = 0;
+    std::shared_ptr<const Analysis> analysis, other;
+    convbasis::MapKind part{};
+    std::uint64_t exact_id = 0, approximation_id = 0, difference_id = 0;
   };
 
   struct RowJob {
@@ -78,7 +84,9 @@ class MapTiles {
     std::shared_ptr<const Analysis> analysis;
   };
 
-  static CacheKey cache_key(const TileKey& tile, std::uint64_t exact_id, std::uint64_t approximation_id);
+  static CacheKey cache_key(const TileKey& tile, const Job& ids);
+  CacheKey cache_key(const TileKey& tile) const;  // needs the mutex held
+  Job job_of(const TileKey& tile) const;          // likewise
   void work(const std::stop_token& quit);
   void run(const Job& job, const std::stop_token& stop);
   void run(const RowJob& job, const std::stop_token& stop);
@@ -98,6 +106,10 @@ class MapTiles {
   std::condition_variable_any wishes_changed_;
   std::shared_ptr<const Analysis> analysis_;
   std::uint64_t exact_id_ = 0, approximation_id_ = 0;
+  std::shared_ptr<const Analysis> other_;
+  convbasis::MapKind part_ = convbasis::MapKind::exact;
+  std::uint64_t other_exact_id_ = 0, other_approximation_id_ = 0;
+  std::uint64_t difference_id_ = 0;  ///< grows whenever what a difference is of changes
   std::vector<TileKey> wanted_;
   std::optional<convbasis::Index> wanted_row_;
   std::map<CacheKey, Entry> cache_;

@@ -41,6 +41,16 @@ void Session::open_example(HeadChoice choice) {
 
 void Session::plant(const convbasis::PlantedOptions& options) { begin_open(options, {}); }
 
+void Session::adopt(std::shared_ptr<const Source> source, const AnalysisRequest& request) {
+  if (!source) return;
+  cancel();
+  dismiss();
+  source_ = std::move(source);
+  head_errors_.clear();
+  want(request);
+  asked_.reset();
+}
+
 void Session::want(const AnalysisRequest& request) {
   if (!source_) return;
   try {

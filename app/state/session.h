@@ -34,6 +34,8 @@ class Session {
   /// The built-in example, or a planted input (with a notice) when the program came without it.
   void open_example(HeadChoice choice = {});
   void plant(const convbasis::PlantedOptions& options);
+  /// Takes over a source that is open elsewhere, and asks for one of its heads.
+  void adopt(std::shared_ptr<const Source> source, const AnalysisRequest& request);
   /// Asks for another head, n or other parameters; cut to what the source allows. A newer wish replaces the older.
   void want(const AnalysisRequest& request);
   /// Stops the work; the last result stays, and nothing is started until the next wish.

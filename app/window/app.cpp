@@ -112,6 +112,7 @@ void App::make_panels() {
              {"errors", errors_window, [this] { errors_.draw(session_, view_, error_curve_), curve_shown_ = true; }},
              {"heads", heads_window, [this] { heads_.draw(session_, view_.colour_map); }},
              {"runtime", runtime_window, [this] { runtime_panel_.draw(session_, runtime_), runtime_shown_ = true; }},
+             {"compare", compare_window, [this] { draw_compare(); }},
              {"log", log_window, [this] { log_.draw(messages_); }}};
   for (PanelEntry& entry : panels_) entry.open = std::ranges::find(settings_.hidden, entry.id) == settings_.hidden.end();
 }
@@ -133,13 +134,14 @@ void App::wake() {
 
 bool App::settled() const {
   return !session_.busy() && !session_.awaits_poll() && maps_.settled() && heads_.settled() && !restoring_ && !view_wanted_ &&
+         (!slot_b_ || (!slot_b_->session.busy() && !slot_b_->session.awaits_poll() && slot_b_->maps.settled())) &&
          !exporter_.busy() && error_curve_.state() != IdleWorker::State::running;
 }
 
 double App::next_frame_time() const {
   double next = messages_.next_frame(last_frame_);
   const auto every = [&](double seconds) { next = std::min(next, last_frame_ + seconds); };
-  if (session_.busy()) every(0.2);  // a progress bar moves
+  if (session_.busy() || (slot_b_ && slot_b_->session.busy())) every(0.2);  // a progress bar moves
   if (source_.waits_for_dialog() || save_dialog_.waits_for_dialog() || exporter_.waits_for_dialog()) every(0.05);
   if (glfwGetTime() - last_event_ < 1.0) every(0.1);                            // a tooltip waits for the mouse to rest
   if (history_.unsettled()) every(0.2);                                         // a change waits to rest
@@ -200,6 +202,8 @@ void App::render(GLuint framebuffer) {
   last_frame_ = glfwGetTime();
   ++frames_drawn_;
   session_.poll();
+  if (std::exchange(clear_b_wanted_, false)) slot_b_.reset();  // not while its pictures wait to be drawn
+  if (slot_b_) slot_b_->session.poll();
   if (auto files = source_.poll(); !files.empty()) open(std::move(files));
   exporter_.poll(session_);
   // Heads wait for what the user is looking at, and for the hand on the mouse.
@@ -350,11 +354,55 @@ void App::draw_maps() {
   if (result.source) input.tokens = result.source->tokens();
   input.dark = settings_.dark;
   maps_.draw(input, view_);
+  draw_slot_b(input);
   if (auto starts = std::exchange(view_.starts_wish, std::nullopt)) {
     AnalysisRequest request = session_.wanted();
     request.starts = std::move(*starts);
     session_.want(request);
   }
+}
+
+void App::draw_slot_b(const MapsInput& a) {
+  if (!slot_b_) return;
+  const AnalysisResult& result = slot_b_->session.result();
+  MapsInput input;
+  input.analysis = result.analysis;
+  input.exact_id = result.exact_id;
+  input.approximation_id = result.approximation_id;
+  input.stale = slot_b_->session.stale();
+  if (result.source) input.tokens = result.source->tokens();
+  input.dark = settings_.dark;
+  input.other = a.analysis;
+  input.part = compare_.part();
+  input.other_exact_id = a.exact_id;
+  input.other_approximation_id = a.approximation_id;
+  slot_b_->maps.draw(input, view_);
+}
+
+void App::draw_compare() {
+  const CompareWish wish = compare_.draw(session_, slot_b_ ? &slot_b_->session : nullptr);
+  if (wish.put) put_into_b();
+  if (wish.swap) swap_a_and_b();
+  if (wish.clear) clear_b_wanted_ = true;
+}
+
+void App::put_into_b() {
+  if (!has_source()) return;
+  if (!slot_b_) {
+    slot_b_ = std::make_unique<SlotB>([this] { wake(); });
+    if (settings_.preset != LayoutPreset::compare) set_layout(LayoutPreset::compare);
+    if (PanelEntry* entry = panel("compare")) entry->open = true;
+    panel_to_focus_ = compare_window;
+  }
+  slot_b_->session.adopt(session_.source(), session_.wanted());
+}
+
+void App::swap_a_and_b() {
+  if (!slot_b_ || !slot_b_->session.source() || !has_source()) return;
+  const auto source = session_.source();
+  const AnalysisRequest request = session_.wanted();
+  session_.adopt(slot_b_->session.source(), slot_b_->session.wanted());
+  slot_b_->session.adopt(source, request);
 }
 
 void App::draw_about() {

@@ -4,6 +4,7 @@
 
 #include "panels/attention_maps.h"
 #include "panels/basis_panel.h"
+#include "panels/compare_panel.h"
 #include "panels/heads_panel.h"
 #include "panels/messages_view.h"
 #include "panels/parameters_panel.h"
@@ -89,6 +90,8 @@ class App {
   void set_layout(LayoutPreset preset);
   const ParametersPanel& parameters() const { return parameters_; }
   HeadsPanel& heads() { return heads_; }
+  /// Null while there is none.
+  const Session* slot_b() const { return slot_b_ ? &slot_b_->session : nullptr; }
   ResidualErrorsPanel& errors() { return errors_; }
   ErrorCurve& error_curve() { return error_curve_; }
   RuntimeMeasurer& runtime() { return runtime_; }
@@ -124,6 +127,11 @@ class App {
   /// Lets background work that can wait go on only while nothing else needs the machine.
   void pace_background();
   void draw_maps();
+  /// The maps of slot B, when there is one.
+  void draw_slot_b(const MapsInput& a);
+  void draw_compare();
+  void put_into_b();
+  void swap_a_and_b();
   void draw_dialogs();
   void draw_about();
   Exporter::Inputs export_inputs() { return {session_, view_, basis_, errors_, settings_.dark}; }
@@ -192,6 +200,7 @@ class App {
   RuntimePanel runtime_panel_;
   bool measure_;
   LogPanel log_;
+  ComparePanel compare_;
   bool curve_shown_ = false;    ///< in this frame
   bool runtime_shown_ = false;  ///< likewise
   // Last: their threads call wake(), and their textures go before the context.
@@ -201,6 +210,14 @@ class App {
   AttentionMaps maps_;
   HeadsPanel heads_;
   Exporter exporter_;
+  /// The head that is compared with.
+  struct SlotB {
+    explicit SlotB(const std::function<void()>& wake) : session(wake), maps(wake, true) {}
+    Session session;
+    AttentionMaps maps;
+  };
+  std::unique_ptr<SlotB> slot_b_;
+  bool clear_b_wanted_ = false;
 };
 
 }  // namespace convscope

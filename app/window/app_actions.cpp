@@ -257,6 +257,38 @@ void App::add_head_actions() {
   step("head.previous", "Previous head", ImGuiKey_LeftArrow, -1, 0, false);
   step("head.next_layer", "Next layer", ImGuiKey_DownArrow, 0, 1, true);
   step("head.previous_layer", "Previous layer", ImGuiKey_UpArrow, 0, -1, false);
+  actions_.add({.id = "head.put_b",
+                .menu = "Head",
+                .name = "Put into slot B",
+                .shortcuts = {ctrl(ImGuiKey_B)},
+                .run = [this] { put_into_b(); },
+                .enabled = [this] { return has_source(); },
+                .help = "Keeps this head, to compare the next one with it",
+                .after_line = true});
+  actions_.add({.id = "head.swap_b",
+                .menu = "Head",
+                .name = "Swap A and B",
+                .run = [this] { swap_a_and_b(); },
+                .enabled = [this] { return slot_b_ != nullptr; },
+                .help = "The head in slot B becomes the one that all panels show"});
+  actions_.add({.id = "head.clear_b",
+                .menu = "Head",
+                .name = "Clear slot B",
+                .run = [this] { clear_b_wanted_ = true; },
+                .enabled = [this] { return slot_b_ != nullptr; },
+                .help = "Ends the comparison"});
+  actions_.add({.id = "run.all_rows",
+                .menu = "Run",
+                .name = "Exact attention of all rows",
+                .run =
+                    [this] {
+                      AnalysisRequest request = session_.wanted();
+                      request.all_rows = !request.all_rows;
+                      session_.want(request);
+                    },
+                .enabled = [this] { return has_source(); },
+                .ticked = [this] { return session_.wanted().all_rows; },
+                .help = "However long it takes: beyond 32768 tokens only some rows are compared otherwise"});
   actions_.add(
       {.id = "run.again",
        .menu = "Run",

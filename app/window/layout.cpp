@@ -73,9 +73,14 @@ void build_layout(LayoutPreset preset, ImGuiID id, ImVec2 size, const std::funct
   ImGuiID bottom = 0;
   const float maps_share = share_of_maps(preset, size, (1.0F - left_share) * size.x);
   const ImGuiID maps_row = ImGui::DockBuilderSplitNode(right, ImGuiDir_Up, maps_share, nullptr, &bottom);
-  const std::vector<ImGuiID> maps = columns(maps_row, 3);
+  // Slot B has a row of its own where there is room for it; else its maps stand behind those of A.
+  ImGuiID row_b = maps_row;
+  ImGuiID row_a = maps_row;
+  if (preset == LayoutPreset::compare) row_b = ImGui::DockBuilderSplitNode(maps_row, ImGuiDir_Down, 0.5F, nullptr, &row_a);
+  const std::vector<ImGuiID> maps = columns(row_a, 3);
+  const std::vector<ImGuiID> maps_b = row_b == row_a ? maps : columns(row_b, 3);
   const std::vector<ImGuiID> below = columns(bottom, has(runtime_window) ? 3 : 2);
-  const std::array<std::pair<const char*, ImGuiID>, 10> places{{{source_window, source},
+  const std::array<std::pair<const char*, ImGuiID>, 14> places{{{source_window, source},
                                                                 {parameters_window, parameters},
                                                                 {exact_window, maps[0]},
                                                                 {approximation_window, maps[1]},
@@ -84,6 +89,10 @@ void build_layout(LayoutPreset preset, ImGuiID id, ImVec2 size, const std::funct
                                                                 {errors_window, below[1]},
                                                                 {heads_window, below[1]},
                                                                 {runtime_window, below.back()},
+                                                                {exact_b_window, maps_b[0]},
+                                                                {approximation_b_window, maps_b[1]},
+                                                                {difference_window, maps_b[2]},
+                                                                {compare_window, below.back()},
                                                                 {log_window, below.back()}}};
   for (const auto& [window, node] : places) {
     if (!has(window)) continue;

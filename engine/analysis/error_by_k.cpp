@@ -64,7 +64,7 @@ std::vector<KError> error_by_k(const HeadView<T>& head, std::span<const Index> r
   quiet.progress = {};
   for (const Index k : ks) {
     context.check();
-    const auto weights = std::make_shared<const ConvWeights<T>>(exponentiate(basis.first(k), quiet));
+    const auto weights = std::make_shared<const ConvWeights<T>>(exponentiate(basis.first(std::min(k, basis.count())), quiet));
     const ConvAttentionPlan<T> plan(weights, head.value_width(), {}, quiet);
     plan.apply(head.value, mutable_view(output), quiet);
     points.push_back({k, std::min(k, basis.count()), relative_error(rows, exact_rows, output)});

@@ -379,5 +379,38 @@ TEST_F(ShellTest, FontsHaveWhatWeWrite) {
   }
 }
 
+TEST_F(ShellTest, SlotBKeepsAHeadAndShowsTheDifference) {
+  EXPECT_FALSE(app_->slot_b());
+  const AnalysisRequest first = session().wanted();
+  ASSERT_TRUE(app_->actions().run("head.put_b"));
+  settle();
+  ASSERT_TRUE(app_->slot_b());
+  EXPECT_EQ(app_->slot_b()->wanted(), first);
+  ASSERT_TRUE(app_->actions().run("head.next"));
+  settle();
+  EXPECT_EQ(session().wanted().head, first.head + 1);
+  EXPECT_EQ(app_->slot_b()->wanted().head, first.head);
+  ASSERT_TRUE(app_->slot_b()->result().analysis);
+  const Picture picture = app_->grab();
+  EXPECT_GT(distinct_colours(picture, rectangle("###exact_b")), 200U);
+  EXPECT_GT(distinct_colours(picture, rectangle("###difference")), 100U);
+  ASSERT_TRUE(app_->actions().run("head.swap_b"));
+  settle();
+  EXPECT_EQ(session().wanted().head, first.head);
+  EXPECT_EQ(app_->slot_b()->wanted().head, first.head + 1);
+  ASSERT_TRUE(app_->actions().run("head.clear_b"));
+  settle();
+  EXPECT_FALSE(app_->slot_b());
+}
+
+TEST_F(ShellTest, AllRowsAreComputedWhenAskedFor) {
+  session().plant({.n = 40000, .d = 8, .k = 2});
+  settle();
+  EXPECT_FALSE(analysis().exact->complete());
+  ASSERT_TRUE(app_->actions().run("run.all_rows"));
+  settle();
+  EXPECT_TRUE(analysis().exact->complete());
+}
+
 }  // namespace
 }  // namespace convscope

@@ -126,6 +126,33 @@ TEST(MapTiles, KeepExactTilesWhenOnlyTheBasisChanges) {
   EXPECT_FALSE(tiles.find_earlier(approximation)) << "the old tile has done its work";
 }
 
+TEST(MapTiles, ADifferenceIsTheOtherLessThisOne) {
+  const Analysis analysis = analyse(600, 8);
+  const Analysis other = analyse(600, 3);
+  MapTiles tiles({});
+  tiles.set_analysis(analysis, 1, 1);
+  tiles.set_other(other, MapKind::approximation, 2, 7);
+  const MapTileKey key = key_of(MapKind::residual, 1, 0, 0);
+  tiles.want({key});
+  wait_for(tiles);
+  MapTileKey part = key;
+  part.kind = MapKind::approximation;
+  const MapTile left = convbasis::compute_map_tile(*other, part);
+  const MapTile right = convbasis::compute_map_tile(*analysis, part);
+  MapTile expected(left.size());
+  for (std::size_t i = 0; i < left.size(); ++i) expected[i] = left[i] - right[i];
+  ASSERT_TRUE(tiles.find(key));
+  EXPECT_LE(distance(*tiles.find(key), expected), 0.0);
+  // Another part, another tile; and without an other it is the residual.
+  tiles.set_other(other, MapKind::exact, 2, 7);
+  EXPECT_FALSE(tiles.find(key));
+  tiles.set_other(nullptr, MapKind::exact, 0, 0);
+  tiles.want({key});
+  wait_for(tiles);
+  ASSERT_TRUE(tiles.find(key));
+  EXPECT_LE(distance(*tiles.find(key), convbasis::compute_map_tile(*analysis, key)), 1e-6);
+}
+
 TEST(MapTiles, ForgetAnotherHead) {
   MapTiles tiles({});
   tiles.set_analysis(analyse(100, 2), 1, 1);
