@@ -394,6 +394,7 @@ TEST_F(ShellTest, SlotBKeepsAHeadAndShowsTheDifference) {
   const Picture picture = app_->grab();
   EXPECT_GT(distinct_colours(picture, rectangle("###exact_b")), 200U);
   EXPECT_GT(distinct_colours(picture, rectangle("###difference")), 100U);
+  keep_picture("slot-b");
   ASSERT_TRUE(app_->actions().run("head.swap_b"));
   settle();
   EXPECT_EQ(session().wanted().head, first.head);
