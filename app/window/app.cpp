@@ -326,7 +326,11 @@ void App::draw_panels() {
     }
   }
   if (heads_.needs_frame()) frames_due_ = std::max(frames_due_, 1);
-  if (!panel_to_focus_.empty()) ImGui::SetWindowFocus(std::exchange(panel_to_focus_, "").c_str());
+  // A new layout takes the focus away first.
+  if (!panel_to_focus_.empty() && !layout_wanted_ && !focus_wanted_) {
+    ImGui::SetWindowFocus(std::exchange(panel_to_focus_, "").c_str());
+    frames_due_ = std::max(frames_due_, 1);
+  }
   pace_background();
 }
 
