@@ -54,7 +54,8 @@ class WindowBench {
           Place{"a quarter", 0.5, 0.25, n / 4.0}}) {
       go_to(place);
     }
-    for (const double extent : {n, n / 16.0, 2048.0}) pan(extent);
+    for (const double extent : {n, n / 16.0, 2048.0}) pan(extent, 80.0F);
+    pan(n / 16.0, 0.0F);
     std::printf("  resident now %.2f GiB, at most %.2f GiB\n", resident_gib("VmRSS"), resident_gib());
   }
 
@@ -102,7 +103,8 @@ class WindowBench {
     return seconds_since(start);
   }
 
-  void pan(double extent) {
+  /// `radius` pixels; with 0 the mouse is held still, and the maps need not be drawn anew.
+  void pan(double extent, float radius) {
     const auto n = static_cast<double>(analysis().n);
     app_->view().window = {0.5 * n - extent / 2.0, 0.3 * n - extent / 2.0, extent};
     app_->frame();
@@ -116,16 +118,21 @@ class WindowBench {
     app_->frame();
     clock_->reset();
     const double used = process_seconds();
+    const double used_by_driver = driver_seconds();
     for (int i = 0; i < 100; ++i) {
       const float angle = static_cast<float>(i) * 0.15F;
-      io.AddMousePosEvent(middle.x + 80.0F * std::sin(angle), middle.y + 80.0F * (std::cos(angle) - 1.0F));
+      io.AddMousePosEvent(middle.x + radius * std::sin(angle), middle.y + radius * (std::cos(angle) - 1.0F));
       clock_->frame();
     }
-    const double used_by_all = (process_seconds() - used) / static_cast<double>(clock_->frames());
+    const auto frames = static_cast<double>(clock_->frames());
+    const double all = 1e3 * (process_seconds() - used) / frames;
+    const double driver = 1e3 * (driver_seconds() - used_by_driver) / frames;
     io.AddMouseButtonEvent(ImGuiMouseButton_Left, false);
     app_->frame();
-    clock_->print(("panning over " + std::to_string(static_cast<long long>(extent)) + " cells").c_str());
-    std::printf("  %-38s %.1f ms of processor time a frame, all threads\n", "", 1e3 * used_by_all);
+    const std::string what = radius > 0.0F ? "panning over " : "still over ";
+    clock_->print((what + std::to_string(static_cast<long long>(extent)) + " cells").c_str());
+    std::printf("  %-32s processor time a frame: %.1f ms in all, %.1f ms of it the driver's threads, %.1f ms the workers'\n", "",
+                all, driver, all - driver - 1e3 * clock_->median_processor());
   }
 
   Clock::time_point start_;

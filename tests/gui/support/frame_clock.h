@@ -6,11 +6,14 @@
 
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -85,6 +88,23 @@ inline double process_seconds() {
     return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
   };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+/// Processor time so far of the software OpenGL driver's own threads, in seconds; 0 where there is none.
+inline double driver_seconds() {
+  double ticks = 0.0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string line;
+    std::getline(std::ifstream(task.path() / "stat"), line);
+    const std::size_t name_end = line.rfind(')');
+    if (name_end == std::string::npos || line.find("(llvmpipe") == std::string::npos) continue;
+    std::istringstream fields(line.substr(name_end + 1));
+    std::string field;
+    for (int i = 3; i <= 15 && fields >> field; ++i) {
+      if (i >= 14) ticks += std::stod(field);
+    }
+  }
+  return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
 /// The most memory that was ever resident, in GiB ("VmHWM"), or what is now ("VmRSS"); 0 where the system does not say.
