@@ -1,5 +1,7 @@
 #include "gui/support/driver.h"
 
+#include <GLFW/glfw3.h>
+
 #include <algorithm>
 #include <cfloat>
 #include <chrono>
@@ -24,8 +26,6 @@ std::string escaped(const char* label) {
   }
   return text;
 }
-
-std::string last_part(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
 
 }  // namespace
 
@@ -143,19 +143,26 @@ std::vector<std::string> ThroughWindow::menu_entries(Hand& hand) {
   return entries;
 }
 
-bool ThroughWindow::choose(Hand& hand, const std::string& name) {
-  const std::vector<std::string> entries = menu_entries(hand);
-  const auto found = std::ranges::find(entries, name, last_part);
-  if (found == entries.end()) return false;
-  hand.MenuClick((std::string(menu_bar) + "/" + *found).c_str());
+void ThroughWindow::choose(Hand& hand, const std::string& entry) {
+  hand.MenuClick((std::string(menu_bar) + "/" + entry).c_str());
+  hand.PopupCloseAll();
   hand.Yield(2);
-  return true;
+}
+
+void ThroughWindow::drop(const std::vector<std::string>& paths) {
+  auto* window = static_cast<GLFWwindow*>(ImGui::GetMainViewport()->PlatformHandle);
+  const GLFWdropfun callback = glfwSetDropCallback(window, nullptr);
+  glfwSetDropCallback(window, callback);
+  ASSERT_TRUE(callback);
+  std::vector<const char*> names;
+  for (const std::string& path : paths) names.push_back(path.c_str());
+  callback(window, static_cast<int>(names.size()), names.data());
 }
 
 std::vector<std::string> ThroughWindow::panels() {
   std::vector<std::string> names;
   for (const ImGuiWindow* window : ImGui::GetCurrentContext()->Windows) {
-    if (window->DockNode && !window->DockNodeAsHost) names.emplace_back(window->Name);
+    if (window->WasActive && window->DockNode && !window->DockNodeAsHost) names.emplace_back(window->Name);
   }
   return names;
 }

@@ -44,8 +44,10 @@ class ThroughWindow : public testing::Test {
   /// All entries of the menu bar, as "View/Larger" or "File/Recent/model.safetensors"; entries that cannot be chosen are left
   /// out.
   std::vector<std::string> menu_entries(Hand& hand);
-  /// Chooses the entry of that name, in whichever menu it is; false when there is none.
-  bool choose(Hand& hand, const std::string& name);
+  /// Chooses the entry, named as above, with the mouse.
+  static void choose(Hand& hand, const std::string& entry);
+  /// Calls what the window set as its drop callback, as GLFW does.
+  static void drop(const std::vector<std::string>& paths);
   /// The names of all panels: windows that are docked, seen or behind another tab.
   static std::vector<std::string> panels();
 

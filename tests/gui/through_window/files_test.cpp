@@ -5,8 +5,6 @@
 #include "data/npy_writer.h"
 #include "data/planted.h"
 
-#include <GLFW/glfw3.h>
-
 #include <filesystem>
 #include <fstream>
 
@@ -24,17 +22,6 @@ class Files : public ThroughWindow {
   void TearDown() override {
     ThroughWindow::TearDown();
     std::filesystem::remove_all(folder_);
-  }
-
-  /// Calls what the window set as its drop callback, as GLFW does.
-  static void drop(const std::vector<std::string>& paths) {
-    auto* window = static_cast<GLFWwindow*>(ImGui::GetMainViewport()->PlatformHandle);
-    const GLFWdropfun callback = glfwSetDropCallback(window, nullptr);
-    glfwSetDropCallback(window, callback);
-    ASSERT_TRUE(callback);
-    std::vector<const char*> names;
-    for (const std::string& path : paths) names.push_back(path.c_str());
-    callback(window, static_cast<int>(names.size()), names.data());
   }
 
   /// q.npy, k.npy and v.npy of a planted head.
@@ -97,8 +84,6 @@ TEST_F(Files, FolderIsExplainedToo) {
     ASSERT_TRUE(session().source());
   });
 }
-
-// Export: files that are written here and read back.
 
 }  // namespace
 }  // namespace convscope

@@ -8,7 +8,9 @@ namespace convscope {
 namespace {
 
 /// Dialogs of the system cannot be worked from here, and after Quit there is nothing left to look at.
-bool can_be_tried(const std::string& entry) { return !entry.ends_with("…") && !entry.ends_with("/Quit"); }
+bool can_be_tried(const std::string& entry) {
+  return !entry.ends_with("…") && !entry.ends_with("/Save session") && !entry.ends_with("/Quit");
+}
 
 using Menus = ThroughWindow;
 
@@ -17,8 +19,8 @@ TEST_F(Menus, HoldTheUsualEntries) {
     const std::vector<std::string> entries = menu_entries(hand);
     EXPECT_THAT(entries, testing::Contains("File/Open example"));
     EXPECT_THAT(entries, testing::Contains("File/Quit"));
-    EXPECT_THAT(entries, testing::Contains(testing::EndsWith("/Reset layout")));
-    EXPECT_GE(entries.size(), 10U);
+    EXPECT_THAT(entries, testing::Contains("View/Layout/Reset"));
+    EXPECT_GE(entries.size(), 40U);
   });
 }
 
@@ -43,7 +45,7 @@ TEST_F(Menus, EveryEntryCanBeChosen) {
 TEST_F(Menus, QuitClosesTheWindow) {
   drive([&](Hand& hand) {
     ASSERT_FALSE(app_->closed());
-    ASSERT_TRUE(choose(hand, "Quit"));
+    choose(hand, "File/Quit");
     EXPECT_TRUE(app_->closed());
   });
 }

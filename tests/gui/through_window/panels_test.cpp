@@ -60,10 +60,10 @@ TEST_F(Panels, EachShowsSomethingInASmallWindow) {
 
 TEST_F(Panels, ThemeIsChosenInAMenu) {
   drive([&](Hand& hand) {
-    ASSERT_TRUE(choose(hand, "Light"));
+    choose(hand, "View/Light");
     settle(hand);
     const float light = brightness(look(hand));
-    ASSERT_TRUE(choose(hand, "Dark"));
+    choose(hand, "View/Dark");
     settle(hand);
     const float dark = brightness(look(hand));
     EXPECT_GT(light, 150.0F);
@@ -88,9 +88,41 @@ TEST_F(Panels, KeysChangeTheSizeOfEverything) {
   });
 }
 
+TEST_F(Panels, EachLayoutShowsThemAll) {
+  drive([&](Hand& hand) {
+    for (const char* layout : {"View/Layout/Teach", "View/Layout/Compare", "View/Layout/Explore"}) {
+      SCOPED_TRACE(layout);
+      choose(hand, layout);
+      settle(hand);
+      expect_contents(hand);
+    }
+  });
+}
+
+TEST_F(Panels, EachCanBeHiddenAndShown) {
+  drive([&](Hand& hand) {
+    for (const Action& action : std::vector<Action>(app_->actions().all())) {
+      if (action.menu != "View/Panels" || hand.IsError()) continue;
+      const std::string id = action.id.substr(action.id.find('.') + 1);
+      const bool open = app_->is_open(id);
+      const std::size_t shown = panels().size();
+      choose(hand, action.menu + "/" + action.name);
+      hand.Yield(2);
+      EXPECT_EQ(app_->is_open(id), !open) << id;
+      EXPECT_NE(panels().size(), shown) << id;
+      choose(hand, action.menu + "/" + action.name);
+      hand.Yield(2);
+      EXPECT_EQ(app_->is_open(id), open) << id;
+      EXPECT_EQ(panels().size(), shown) << id;
+    }
+    settle(hand);
+    expect_contents(hand);
+  });
+}
+
 TEST_F(Panels, ResetBringsTornOffPanelsBack) {
   drive([&](Hand& hand) {
-    ASSERT_TRUE(choose(hand, "Reset layout"));
+    choose(hand, "View/Layout/Reset");
     settle(hand);
     const ImVec4 source = rectangle("###source");
     const ImVec4 residual = rectangle("###residual");
@@ -104,7 +136,7 @@ TEST_F(Panels, ResetBringsTornOffPanelsBack) {
     hand.WindowMove("//Source###source", ImVec2(500, 300));
     settle(hand);
     EXPECT_NE(rectangle("###source").x, source.x);
-    ASSERT_TRUE(choose(hand, "Reset layout"));
+    choose(hand, "View/Layout/Reset");
     settle(hand);
     expect_near(rectangle("###source"), source);
     expect_near(rectangle("###residual"), residual);

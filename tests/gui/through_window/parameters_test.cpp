@@ -2,12 +2,19 @@
 
 #include "gui/support/driver.h"
 
+#include <GLFW/glfw3.h>
+
 namespace convscope {
 namespace {
 
 class Parameters : public ThroughWindow {
  protected:
   ImVec4 slider(ParametersPanel::Row row) { return app_->parameters().slider_rectangle(row); }
+
+  /// Until a change counts as a step that can be undone.
+  static void rest(Hand& hand) {
+    for (const double end = glfwGetTime() + 1.0; glfwGetTime() < end;) hand.Yield();
+  }
 
   /// From one share of the slider's width to another, in steps.
   void drag(Hand& hand, ParametersPanel::Row row, float from, float to) {
@@ -100,7 +107,24 @@ TEST_F(Parameters, OnlyTheNewestWishIsAnswered) {
   });
 }
 
-// Undo and redo by keys.
+TEST_F(Parameters, DraggingIsUndoneAsAWhole) {
+  drive([&](Hand& hand) {
+    settle(hand);
+    rest(hand);
+    const convbasis::Index before = session().wanted().k;
+    drag(hand, ParametersPanel::k, 0.1F, 0.5F);
+    const convbasis::Index after = session().wanted().k;
+    ASSERT_NE(after, before);
+    settle(hand);
+    rest(hand);
+    hand.KeyPress(ImGuiMod_Ctrl | ImGuiKey_Z);
+    settle(hand);
+    EXPECT_EQ(session().result().request.k, before);
+    hand.KeyPress(ImGuiMod_Ctrl | ImGuiKey_Y);
+    settle(hand);
+    EXPECT_EQ(session().result().request.k, after);
+  });
+}
 
 }  // namespace
 }  // namespace convscope
