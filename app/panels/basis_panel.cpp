@@ -20,6 +20,10 @@ namespace {
 using Weights = convbasis::ConvWeights<float>;
 
 constexpr std::size_t most_points = 2000;  // of one curve: more than a plot has pixels
+// Of all curves together: lines that go up and down the whole plot are what software OpenGL is slowest at. Sixteen curves of
+// 1200 points each took 100 ms of a frame.
+constexpr std::size_t most_points_of_all = 4000;
+constexpr std::size_t least_points = 64;
 constexpr double least_weight = 1e-12;     // below this a weight moves no digit of a float32 output
 
 /// Few lag vectors get colours that are far apart; many get a sequence in the order of their starts.
@@ -95,10 +99,11 @@ void BasisPanel::refresh(const AnalysisResult& result) {
   if (curves_of_ == result.approximation_id && curves_look_ == look_) return;
   const Weights& weights = *result.analysis->weights;
   const auto& basis = look_.weights ? weights.weights : weights.scores;
+  const auto count = static_cast<std::size_t>(std::max<Index>(basis.count(), 1));
+  const std::size_t points = std::clamp(most_points_of_all / count, least_points, most_points);
   curves_.clear();
   for (Index r = 0; r < basis.count(); ++r) {
-    curves_.push_back(look_.differences ? thin_curve(basis.basis_vector(r), most_points)
-                                        : thin_curve(basis.lag_vector(r), most_points));
+    curves_.push_back(look_.differences ? thin_curve(basis.basis_vector(r), points) : thin_curve(basis.lag_vector(r), points));
   }
   range_ = range_of(curves_, look_.logarithmic() ? least_weight : -std::numeric_limits<double>::infinity());
   curves_of_ = result.approximation_id;

@@ -17,13 +17,23 @@ LagCurve thin_curve(std::span<const float> values, std::size_t points) {
   const double bins_per_unit =
       static_cast<double>(std::max<std::size_t>(points / 2, 1)) / std::log2(1.0 + static_cast<double>(values.size()));
   const auto bin_of = [&](std::size_t lag) { return std::floor(std::log2(1.0 + static_cast<double>(lag)) * bins_per_unit); };
+  // The first lag after those in the bin of `first`: guessed, then moved to where the bins really part. A logarithm for every lag
+  // would hold the window up: a million lags and sixteen curves took 200 ms.
+  const auto end_of_bin = [&](std::size_t first) {
+    const double bin = bin_of(first);
+    const double guess = std::exp2((bin + 1.0) / bins_per_unit) - 1.0;
+    auto end = static_cast<std::size_t>(std::clamp(guess, static_cast<double>(first + 1), static_cast<double>(values.size())));
+    while (end < values.size() && bin_of(end) == bin) ++end;
+    while (end > first + 1 && bin_of(end - 1) != bin) --end;
+    return end;
+  };
   for (std::size_t first = 0; first < values.size();) {
     std::size_t smallest = first;
     std::size_t largest = first;
-    std::size_t next = first + 1;
-    for (; next < values.size() && bin_of(next) == bin_of(first); ++next) {
-      if (values[next] < values[smallest]) smallest = next;
-      if (values[next] > values[largest]) largest = next;
+    const std::size_t next = end_of_bin(first);
+    for (std::size_t lag = first + 1; lag < next; ++lag) {
+      if (values[lag] < values[smallest]) smallest = lag;
+      if (values[lag] > values[largest]) largest = lag;
     }
     add(std::min(smallest, largest));
     if (smallest != largest) add(std::max(smallest, largest));

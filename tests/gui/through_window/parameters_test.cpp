@@ -1,0 +1,130 @@
+// Parameters are typed and dragged.
+
+#include "gui/support/driver.h"
+
+#include <GLFW/glfw3.h>
+
+namespace convscope {
+namespace {
+
+class Parameters : public ThroughWindow {
+ protected:
+  ImVec4 slider(ParametersPanel::Row row) { return app_->parameters().slider_rectangle(row); }
+
+  /// Until a change counts as a step that can be undone.
+  static void rest(Hand& hand) {
+    for (const double end = glfwGetTime() + 1.0; glfwGetTime() < end;) hand.Yield();
+  }
+
+  /// From one share of the slider's width to another, in steps.
+  void drag(Hand& hand, ParametersPanel::Row row, float from, float to) {
+    hand.WindowFocus("//###parameters");
+    const ImVec4 area = slider(row);
+    const auto at = [&](float share) { return ImVec2(area.x + share * (area.z - area.x), (area.y + area.w) / 2.0F); };
+    hand.MouseMoveToPos(at(from));
+    hand.MouseDown();
+    constexpr int steps = 12;
+    for (int i = 1; i <= steps; ++i) {
+      hand.MouseMoveToPos(at(from + (to - from) * static_cast<float>(i) / static_cast<float>(steps)));
+    }
+    hand.MouseUp();
+  }
+};
+
+TEST_F(Parameters, TypedNumbersAreTakenAsTheyAre) {
+  drive([&](Hand& hand) {
+    hand.ItemInputValue("//###parameters/##k/##number", "5");
+    settle(hand);
+    EXPECT_EQ(session().wanted().k, 5);
+    EXPECT_EQ(analysis().options.k, 5);
+    hand.ItemInputValue("//###parameters/##eps/##number", "0.0125");
+    hand.ItemInputValue("//###parameters/##delta/##number", "0.75");
+    settle(hand);
+    EXPECT_EQ(analysis().options.eps, 0.0125);
+    EXPECT_EQ(analysis().options.delta, 0.75);
+    hand.ItemInputValue("//###parameters/##T/##number", "3");
+    hand.ItemInputValue("//###parameters/##n/##number", "60");
+    settle(hand);
+    EXPECT_EQ(analysis().options.T, 3);
+    EXPECT_EQ(analysis().n, 60);
+    EXPECT_FALSE(session().stale());
+  });
+}
+
+TEST_F(Parameters, TypedNonsenseChangesNothing) {
+  drive([&](Hand& hand) {
+    const AnalysisRequest before = session().wanted();
+    hand.ItemInputValue("//###parameters/##k/##number", "three");
+    hand.ItemInputValue("//###parameters/##eps/##number", "");
+    settle(hand);
+    EXPECT_EQ(session().wanted().k, before.k);
+    EXPECT_FALSE(session().failure());
+    // Out of range: the nearest that is possible.
+    hand.ItemInputValue("//###parameters/##k/##number", "-7");
+    settle(hand);
+    EXPECT_EQ(session().wanted().k, 1);
+    hand.ItemInputValue("//###parameters/##n/##number", "999999999");
+    settle(hand);
+    EXPECT_EQ(session().wanted().n, session().source()->layer(session().wanted().layer).size);
+  });
+}
+
+TEST_F(Parameters, EverySliderCanBeDragged) {
+  drive([&](Hand& hand) {
+    drag(hand, ParametersPanel::n, 0.99F, 0.5F);
+    const convbasis::Index n = session().wanted().n;
+    EXPECT_LT(n, session().source()->layer(session().wanted().layer).size);
+    drag(hand, ParametersPanel::k, 0.1F, 0.4F);
+    const convbasis::Index k = session().wanted().k;
+    EXPECT_GT(k, 1);
+    drag(hand, ParametersPanel::T, 0.1F, 0.6F);
+    EXPECT_GT(session().wanted().T, 1);
+    drag(hand, ParametersPanel::delta, 0.1F, 0.7F);
+    EXPECT_GT(session().wanted().delta, 0.0);
+    drag(hand, ParametersPanel::eps, 0.9F, 0.02F);
+    EXPECT_LT(session().wanted().eps, 1e-3);
+    settle(hand);
+    EXPECT_EQ(session().result().request, session().wanted());
+    EXPECT_EQ(analysis().n, n);
+    EXPECT_EQ(analysis().options.k, k);
+  });
+}
+
+TEST_F(Parameters, OnlyTheNewestWishIsAnswered) {
+  drive([&](Hand& hand) {
+    const ImVec4 area = slider(ParametersPanel::k);
+    hand.MouseMoveToPos({area.x + 8.0F, (area.y + area.w) / 2.0F});
+    hand.MouseDown();
+    std::uint64_t newest = session().result().approximation_id;
+    for (float x = area.x + 8.0F; x < area.z - 4.0F; x += 2.0F) {
+      hand.MouseMoveToPos({x, (area.y + area.w) / 2.0F});
+      EXPECT_GE(session().result().approximation_id, newest) << "an older result came after a newer one";
+      newest = session().result().approximation_id;
+    }
+    hand.MouseUp();
+    settle(hand);
+    EXPECT_EQ(session().result().request.k, session().wanted().k);
+  });
+}
+
+TEST_F(Parameters, DraggingIsUndoneAsAWhole) {
+  drive([&](Hand& hand) {
+    settle(hand);
+    rest(hand);
+    const convbasis::Index before = session().wanted().k;
+    drag(hand, ParametersPanel::k, 0.1F, 0.5F);
+    const convbasis::Index after = session().wanted().k;
+    ASSERT_NE(after, before);
+    settle(hand);
+    rest(hand);
+    hand.KeyPress(ImGuiMod_Ctrl | ImGuiKey_Z);
+    settle(hand);
+    EXPECT_EQ(session().result().request.k, before);
+    hand.KeyPress(ImGuiMod_Ctrl | ImGuiKey_Y);
+    settle(hand);
+    EXPECT_EQ(session().result().request.k, after);
+  });
+}
+
+}  // namespace
+}  // namespace convscope
