@@ -48,6 +48,8 @@ class AttentionMaps {
   explicit AttentionMaps(std::function<void()> wake, bool slot_b = false);
 
   void draw(const MapsInput& input, MapView& view);
+  /// What went wrong with a copy, once; empty normally.
+  std::string take_problem() { return selection_.take_problem(); }
   /// True when the last draw() showed everything it wanted to: nothing is under way.
   bool settled() const { return settled_; }
 

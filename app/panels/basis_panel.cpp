@@ -24,7 +24,7 @@ constexpr std::size_t most_points = 2000;  // of one curve: more than a plot has
 // 1200 points each took 100 ms of a frame.
 constexpr std::size_t most_points_of_all = 4000;
 constexpr std::size_t least_points = 64;
-constexpr double least_weight = 1e-12;     // below this a weight moves no digit of a float32 output
+constexpr double least_weight = 1e-12;  // below this a weight moves no digit of a float32 output
 
 /// Few lag vectors get colours that are far apart; many get a sequence in the order of their starts.
 ImVec4 curve_colour(Index r, Index count, bool dark) {

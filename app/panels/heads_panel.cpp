@@ -71,6 +71,12 @@ void HeadsPanel::refresh() {
 
 void HeadsPanel::draw(Session& session, ColourMap map) {
   drawn_ = true;
+  ui::help_mark(
+      "All heads of the source: a thumbnail of P, or one number as colour; a click opens the head.\n"
+      "Error at k: ||Y~ \u2212 Y|| / ||Y|| by Recover. Entropy: mean of \u2212\u03a3 p log\u2082 p over rows. Sink, band: mean "
+      "share of the "
+      "first keys, of the last lags.\n"
+      "Filter: layer 3, error<0.2, sink>0.5. Computed while this panel is seen, and nothing else needs the machine.");
   ui::title("Heads");
   if (!session.source() || session.source() != survey_.source()) {
     ui::empty_state("Every head of the model, as a small map or in numbers, appears here when a file is open.");

@@ -92,6 +92,11 @@ std::vector<std::string> MapSelection::lines(const MapView& view, MapKind kind) 
   return lines;
 }
 
+std::string MapSelection::take_problem() {
+  std::string problem = text_job_.failure();
+  return problem == std::exchange(told_, problem) ? "" : problem;
+}
+
 void MapSelection::copy(const Analysis& analysis, const MapRegion& region, convbasis::MapQuantity quantity) {
   text_job_.start([=](const convbasis::RunContext& context) { return region_as_text(*analysis, region, quantity, context); });
 }

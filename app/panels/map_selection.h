@@ -33,6 +33,8 @@ class MapSelection {
 
   /// Puts the causal cells of a region on the clipboard once they are written, as region_as_text() does.
   void copy(const Analysis& analysis, const convbasis::MapRegion& region, convbasis::MapQuantity quantity);
+  /// Why the last copy failed, once; empty normally.
+  std::string take_problem();
   bool settled() const { return !statistics_job_.busy() && !text_job_.busy(); }
 
  private:
@@ -43,6 +45,7 @@ class MapSelection {
     bool operator==(const Basis&) const = default;
   };
 
+  std::string told_;                 ///< the problem that was taken last
   std::optional<CellIndex> anchor_;  ///< where the drag began
   std::optional<Basis> asked_;
   std::optional<convbasis::RegionStatistics> statistics_;

@@ -90,6 +90,9 @@ void draw_toasts(const Messages& messages, double now) {
 }
 
 void LogPanel::draw(Messages& messages) {
+  ui::help_mark(
+      "What the program had to say since it was started: notes, warnings, errors, the newest below.\n"
+      "Filter by severity; copy all of it for a report.\nNothing is written to a file.");
   ui::title("Log");
   ImGui::SameLine(0.0F, 2.0F * ImGui::GetFontSize());
   constexpr std::array<std::pair<const char*, Severity>, 3> filters{

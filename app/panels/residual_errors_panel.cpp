@@ -283,6 +283,11 @@ void ResidualErrorsPanel::draw_summary(const AnalysisResult& result) {
     fact("largest |S~ − S|", short_number(error.max_score_error), "The largest difference of a recovered score.");
     fact("monotone", analysis.recovery.monotone ? "yes" : "no",
          "Yes: no probed column differed before one that did not, as the binary search needs.");
+    const auto rows = static_cast<Index>(error.row_error.size());
+    fact("rows compared", rows == analysis.n ? "all" : fmt::format("{} of {}", rows, analysis.n),
+         "Exact attention of all rows costs n\u00b2: beyond 32768 tokens only evenly spread rows are compared, unless the menu "
+         "Run asks for "
+         "all.");
     ImGui::EndTable();
   }
   if (!analysis.recovery.monotone) {

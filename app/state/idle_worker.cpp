@@ -1,6 +1,7 @@
 #include "state/idle_worker.h"
 
 #include "core/errors.h"
+#include "core/priority.h"
 
 #include <exception>
 #include <utility>
@@ -77,6 +78,7 @@ std::string IdleWorker::failure() const {
 }
 
 void IdleWorker::work(const std::stop_token& quit) {
+  convbasis::lower_own_priority();
   while (true) {
     std::shared_ptr<const Task> task;
     std::stop_token stop;

@@ -16,13 +16,17 @@ constexpr float keys_width = 11.5F;  // letters' heights
 // The menus before which another column begins.
 constexpr std::array<std::string_view, 2> first_of_column{"View", "Head"};
 
-constexpr std::array<std::pair<const char*, const char*>, 7> gestures{{{"wheel on a map", "zoom where the mouse is"},
-                                                                       {"drag on a map", "move it"},
-                                                                       {"click on a map", "pin the cell, again to let go"},
-                                                                       {"double click on a map", "show the whole of it"},
-                                                                       {"right click on a map", "copy, and how it is drawn"},
-                                                                       {"double click on a slider", "type the number"},
-                                                                       {"drop files on the window", "open them"}}};
+constexpr std::array<std::pair<const char*, const char*>, 10> gestures{
+    {{"wheel on a map", "zoom where the mouse is"},
+     {"drag on a map", "move it"},
+     {"click on a map", "pin the cell, again to let go"},
+     {"double click on a map", "show the whole of it"},
+     {"Shift and drag on a map", "select cells: their statistics"},
+     {"hold X", "exact and approximation change places"},
+     {"drag a mark below a map", "move a segment's start"},
+     {"right click on a map", "copy, and how it is drawn"},
+     {"double click on a slider", "type the number"},
+     {"drop files on the window", "open them"}}};
 
 void draw_pair(std::string_view keys, std::string_view meaning) {
   ImGui::TableNextColumn();

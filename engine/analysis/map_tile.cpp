@@ -190,7 +190,7 @@ bool is_empty(const MapTileKey& key, Index n) {
 template <Real T>
 Index map_row_step(const HeadAnalysis<T>& analysis, int level) {
   // Multiply-adds for a tile of whole rows. Row normalisers that have to be computed first cost up to as much again.
-  const Index budget = Index{1} << (analysis.exact->complete() ? 36 : 34);
+  const Index budget = Index{1} << (analysis.exact->complete() ? 36 : 33);
   const Index affordable = budget / (map_tile_size * analysis.n * analysis.tensors->query.cols());
   Index step = 1;
   while (step < cells_per_pixel(level) && affordable * step < cells_per_pixel(level)) step *= 2;
