@@ -153,9 +153,16 @@ void BasisPanel::draw_curves(const AnalysisResult& result, Index highlighted, fl
     ImPlot::PlotLine(fmt::format("u{}", r + 1).c_str(), curve.lag.data(), curve.value.data(), static_cast<int>(curve.lag.size()),
                      spec);
   };
+  // Smoothed lines cover three times as many pixels. Where many curves lie over each other nobody sees it, but software OpenGL
+  // does.
+  constexpr Index few_curves = 4;
+  ImDrawList& lines = *ImPlot::GetPlotDrawList();
+  const ImDrawListFlags smooth = lines.Flags;
+  if (count > few_curves) lines.Flags &= ~ImDrawListFlags_AntiAliasedLines;
   for (Index r = 0; r < count; ++r) {
     if (r != highlighted) plot(r, highlighted < 0 ? 0.9F : 0.3F, 1.25F);
   }
+  lines.Flags = smooth;
   if (highlighted >= 0 && highlighted < count) plot(highlighted, 1.0F, 2.5F);
   ImPlot::EndPlot();
 }
