@@ -10,7 +10,7 @@ namespace convscope {
 namespace {
 
 constexpr int for_a_letter = 1;
-constexpr int for_following = 6;
+constexpr int for_following = 11;  // a run of letters is worth more than as many words
 constexpr int for_a_word = 8;
 constexpr int for_the_beginning = 4;
 constexpr int nothing = -1;
