@@ -21,7 +21,8 @@ void add_window_options(CLI::App& app, WindowOptions& options) {
          "--planted", [&options](const std::string& text) { options.planted = convbasis::parse_planted(text); },
          "Open a planted input in place of files, such as k=16,n=65536,d=64,noise=0.001,seed=1")
       ->type_name("OPTIONS");
-  app.add_option("FILE", options.files, "safetensors or npy files, opened together, or a .convscope.json session (default: the built-in example)")
+  app.add_option("FILE", options.files,
+                 "safetensors or npy files, opened together, or a .convscope.json session (default: the built-in example)")
       ->type_name("");
 }
 

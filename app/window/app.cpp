@@ -358,7 +358,8 @@ void App::draw_maps() {
   if (result.source) input.tokens = result.source->tokens();
   input.dark = settings_.dark;
   maps_.draw(input, view_);
-  if (std::string problem = maps_.take_problem(); !problem.empty()) messages_.toast(Severity::warning, std::move(problem), last_frame_);
+  if (std::string problem = maps_.take_problem(); !problem.empty())
+    messages_.toast(Severity::warning, std::move(problem), last_frame_);
   draw_slot_b(input);
   if (auto starts = std::exchange(view_.starts_wish, std::nullopt)) {
     AnalysisRequest request = session_.wanted();
