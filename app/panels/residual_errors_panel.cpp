@@ -48,12 +48,13 @@ void fact(const char* name, const std::string& value, const char* help) {
 
 }  // namespace
 
-void ResidualErrorsPanel::draw(Session& session, MapView& view, const ErrorCurve& curve) {
+void ResidualErrorsPanel::draw(Session& session, MapView& view, const ErrorCurve& curve, const HeadLadder& ladder) {
   ui::help_mark(
       "How far the approximate output Y~ is from exact attention Y. Error of row i: ||Y~_i − Y_i|| / root mean square of all "
       "||Y_i||; "
       "total variation: ½ Σ_j |P~_ij − P_ij|, the share of row i's attention that goes elsewhere.\n"
       "Against k: ||Y~ − Y|| / ||Y|| for the first k lag vectors that Recover finds; click or drag there to set k.\n"
+      "Ladder: what is left of that error when c columns and a band of w lags stay exact and the rest is a_i b_j g_r[i − j].\n"
       "The bound 2 (e^{2ε} − 1) max |V| is shown only where it is proved and measured to hold.");
   ui::title("Residual");
   const AnalysisResult& result = session.result();
@@ -75,6 +76,7 @@ void ResidualErrorsPanel::draw(Session& session, MapView& view, const ErrorCurve
   if (tab_ == Tab::rows) draw_by_row(result, view, width);
   if (tab_ == Tab::histogram) draw_histogram(width);
   if (tab_ == Tab::against_k) draw_against_k(session, curve, width);
+  if (tab_ == Tab::ladder) ladder_.draw(session, ladder, width);
   ImGui::EndGroup();
   if (!numbers_beside) return;
   ImGui::SameLine();
@@ -89,8 +91,11 @@ void ResidualErrorsPanel::draw_tabs(bool numbers_beside) {
     Tab tab;
     const char* name;
   };
-  constexpr std::array<Choice, 4> choices{
-      {{Tab::rows, "rows"}, {Tab::histogram, "histogram"}, {Tab::against_k, "by k"}, {Tab::numbers, "numbers"}}};
+  constexpr std::array<Choice, 5> choices{{{Tab::rows, "rows"},
+                                           {Tab::histogram, "histogram"},
+                                           {Tab::against_k, "by k"},
+                                           {Tab::ladder, "ladder"},
+                                           {Tab::numbers, "numbers"}}};
   const bool narrow = ImGui::GetWindowWidth() < 30.0F * ImGui::GetFontSize();
   const float gap = narrow ? ImGui::GetStyle().ItemInnerSpacing.x : ImGui::GetStyle().ItemSpacing.x;
   ImGui::SameLine(0.0F, narrow ? gap : ImGui::GetFontSize());

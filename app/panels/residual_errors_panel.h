@@ -2,7 +2,9 @@
 /// The panel of errors: by row, as a histogram, against k, the worst rows, and what is known about them.
 #pragma once
 
+#include "panels/ladder_view.h"
 #include "state/error_curve.h"
+#include "state/head_ladder.h"
 #include "state/map_view.h"
 #include "state/session.h"
 #include "view/log_histogram.h"
@@ -18,11 +20,12 @@ namespace convscope {
 
 class ResidualErrorsPanel {
  public:
-  enum class Tab : std::uint8_t { rows, histogram, against_k, numbers };
+  enum class Tab : std::uint8_t { rows, histogram, against_k, ladder, numbers };
 
   /// A click on a row pins it in the maps and brings it into their view; a click or drag in the curve against k sets k.
-  void draw(Session& session, MapView& view, const ErrorCurve& curve);
+  void draw(Session& session, MapView& view, const ErrorCurve& curve, const HeadLadder& ladder);
   void show(Tab tab) { tab_ = tab; }
+  Tab tab() const { return tab_; }
   /// The plot of errors by row, or their histogram, as high as the room: for an exported picture, on a copy of the panel.
   void draw_plot(const AnalysisResult& result, float width);
   /// Where the curve against k was last drawn, in screen pixels: lessons point at it, tests click into it.
@@ -49,6 +52,7 @@ class ResidualErrorsPanel {
   void draw_worst_rows(const AnalysisResult& result, MapView& view) const;
 
   Tab tab_ = Tab::rows;
+  LadderView ladder_;
   ImVec4 curve_rectangle_;
   // Made from the result of this id.
   std::shared_ptr<const convbasis::HeadAnalysis<float>> shown_;  ///< whose numbers the members below hold

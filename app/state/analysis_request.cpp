@@ -23,6 +23,8 @@ AnalysisRequest clamped(AnalysisRequest request, Index tokens) {
   request.n = std::clamp<Index>(request.n, 1, std::max<Index>(tokens, 1));
   request.k = std::clamp<Index>(request.k, 1, request.n);
   request.T = std::clamp<Index>(request.T, 1, request.n);
+  request.band = std::clamp<Index>(request.band, 0, request.n);
+  request.columns = std::clamp<Index>(request.columns, 0, request.n);
   request.delta = clamped_or(request.delta, defaults.delta);
   request.eps = clamped_or(request.eps, defaults.eps);
   std::erase_if(request.starts, [&](Index start) { return start < 0 || start >= request.n; });

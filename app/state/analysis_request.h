@@ -12,7 +12,8 @@ namespace convscope {
 
 using convbasis::Index;
 
-/// One head of one source, the number of tokens, and the parameters of Recover (see convbasis::RecoverOptions).
+/// One head of one source, the number of tokens, the parameters of Recover (see convbasis::RecoverOptions), and what a structured
+/// fit keeps exactly (see convbasis::StructuredOptions).
 struct AnalysisRequest {
   std::uint64_t source = 0;  ///< Source::id()
   Index layer = 0;
@@ -25,6 +26,8 @@ struct AnalysisRequest {
   convbasis::Search search = convbasis::RecoverOptions{}.search;
   /// Segments chosen by hand, ascending; empty: those that Recover finds. Let go of when another parameter of Recover is turned.
   std::vector<Index> starts = {};
+  Index band = 16;        ///< w, the lags that a fit keeps exactly
+  Index columns = 4;      ///< c, the columns that it does
   bool all_rows = false;  ///< exact attention of all rows, however long that takes; else of some where n is large
 
   bool operator==(const AnalysisRequest&) const = default;
@@ -35,7 +38,8 @@ struct AnalysisRequest {
 /// True when exact attention is the same for both, so that only the approximation has to be computed anew.
 bool same_exact_part(const AnalysisRequest& a, const AnalysisRequest& b);
 
-/// The nearest valid request for a source of `tokens` tokens: n into [1, tokens], k and T into [1, n], delta and eps to finite
+/// The nearest valid request for a source of `tokens` tokens: n into [1, tokens], k and T into [1, n], band and columns into
+/// [0, n], delta and eps to finite
 /// numbers >= 0, starts ascending and below n. A NaN becomes the default: it would not even equal itself.
 AnalysisRequest clamped(AnalysisRequest request, Index tokens);
 

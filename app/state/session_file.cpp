@@ -88,6 +88,8 @@ json request_json(const AnalysisRequest& request) {
                {"delta", request.delta},
                {"eps", request.eps},
                {"search", name_in(searches, request.search)},
+               {"band", request.band},
+               {"columns", request.columns},
                {"all_rows", request.all_rows}};
   if (!request.starts.empty()) written["starts"] = request.starts;
   return written;
@@ -147,6 +149,8 @@ void read_request(const JsonFields& fields, AnalysisRequest& request) {
   fields.read("delta", 0.0, largest_number, request.delta);
   fields.read("eps", 0.0, largest_number, request.eps);
   fields.read("search", searches, request.search);
+  fields.read("band", 0, largest_index, request.band);
+  fields.read("columns", 0, largest_index, request.columns);
   fields.read("all_rows", request.all_rows);
   request.starts = fields.ascending("starts", most_starts, 0, largest_index);
 }

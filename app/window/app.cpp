@@ -52,6 +52,7 @@ App::App(const AppOptions& options, LoadedSettings loaded)
       measure_(options.measure),
       session_([this] { wake(); }),
       error_curve_([this] { wake(); }),
+      ladder_([this] { wake(); }),
       runtime_([this] { wake(); }),
       maps_([this] { wake(); }),
       heads_([this] { wake(); }),
@@ -109,7 +110,12 @@ void App::make_panels() {
   panels_ = {{"source", source_window, [this] { source_.draw(session_, heads_.errors_for(session_.wanted())); }},
              {"parameters", parameters_window, [this] { parameters_.draw(session_, error_curve_), curve_shown_ = true; }},
              {"basis", basis_window, [this] { basis_.draw(session_, view_); }},
-             {"errors", errors_window, [this] { errors_.draw(session_, view_, error_curve_), curve_shown_ = true; }},
+             {"errors", errors_window,
+              [this] {
+                errors_.draw(session_, view_, error_curve_, ladder_);
+                curve_shown_ = true;
+                ladder_shown_ = errors_.tab() == ResidualErrorsPanel::Tab::ladder;
+              }},
              {"heads", heads_window, [this] { heads_.draw(session_, view_.colour_map); }},
              {"runtime", runtime_window, [this] { runtime_panel_.draw(session_, runtime_), runtime_shown_ = true; }},
              {"compare", compare_window, [this] { draw_compare(); }},
@@ -135,7 +141,7 @@ void App::wake() {
 bool App::settled() const {
   return !session_.busy() && !session_.awaits_poll() && maps_.settled() && heads_.settled() && !restoring_ && !view_wanted_ &&
          (!slot_b_ || (!slot_b_->session.busy() && !slot_b_->session.awaits_poll() && slot_b_->maps.settled())) &&
-         !exporter_.busy() && error_curve_.state() != IdleWorker::State::running;
+         !exporter_.busy() && error_curve_.state() != IdleWorker::State::running && !ladder_.pending();
 }
 
 double App::next_frame_time() const {
@@ -313,7 +319,7 @@ void App::draw_menu_bar() {
 }
 
 void App::draw_panels() {
-  curve_shown_ = runtime_shown_ = false;
+  curve_shown_ = runtime_shown_ = ladder_shown_ = false;
   draw_maps();
   for (PanelEntry& entry : panels_) {
     if (!entry.open) continue;
@@ -342,6 +348,8 @@ void App::pace_background() {
   const double last = std::max(last_input_, last_event_);
   const bool at_rest = glfwGetTime() - last >= rest_before_background && !session_.busy() && maps_.settled();
   error_curve_.pause(!curve_shown_ || !at_rest);
+  ladder_.show(ladder_shown_);
+  ladder_.poll();
   // Times are worth something only when nothing at all runs beside them.
   const bool alone = at_rest && error_curve_.state() == IdleWorker::State::idle && heads_.settled() && !exporter_.busy();
   runtime_.pause(!measure_ || !runtime_shown_ || !alone);
@@ -349,7 +357,9 @@ void App::pace_background() {
 
 void App::draw_maps() {
   const AnalysisResult& result = session_.result();
-  error_curve_.want(result.analysis && result.analysis->assessed() ? result.analysis : nullptr, result.request);
+  const auto assessed = result.analysis && result.analysis->assessed() ? result.analysis : nullptr;
+  error_curve_.want(assessed, result.request);
+  ladder_.want(assessed, result.request);
   MapsInput input;
   input.analysis = result.analysis;
   input.exact_id = result.exact_id;

@@ -12,6 +12,7 @@
 #include "panels/runtime_panel.h"
 #include "panels/source_panel.h"
 #include "state/error_curve.h"
+#include "state/head_ladder.h"
 #include "state/map_view.h"
 #include "state/messages.h"
 #include "state/runtime_measurer.h"
@@ -94,6 +95,7 @@ class App {
   const Session* slot_b() const { return slot_b_ ? &slot_b_->session : nullptr; }
   ResidualErrorsPanel& errors() { return errors_; }
   ErrorCurve& error_curve() { return error_curve_; }
+  const HeadLadder& ladder() const { return ladder_; }
   RuntimeMeasurer& runtime() { return runtime_; }
   /// Begins an export as the dialog does. False while another one runs, or without an analysis.
   bool start_export(const ExportWish& wish) { return exporter_.start(wish, export_inputs()); }
@@ -203,9 +205,11 @@ class App {
   ComparePanel compare_;
   bool curve_shown_ = false;    ///< in this frame
   bool runtime_shown_ = false;  ///< likewise
+  bool ladder_shown_ = false;   ///< likewise
   // Last: their threads call wake(), and their textures go before the context.
   Session session_;
   ErrorCurve error_curve_;
+  HeadLadder ladder_;
   RuntimeMeasurer runtime_;
   AttentionMaps maps_;
   HeadsPanel heads_;
