@@ -55,7 +55,8 @@ struct StructuredFit {
   std::vector<double> column_factor = {};  ///< b, n numbers; 0 on the exact columns
   /// g: one lag vector for each segment of the columns, 0 for lags below the band, its largest entry 1. No segment at all: g = 1.
   ConvBasis<double> lags = ConvBasis<double>(0);
-  /// sum M log(M / A) - M + A over the rest M, in nats, after each step of each round: g (where there are lag vectors), b, a.
+  /// sum M log(M / A) - M + A over the rest M, in nats, before the first round, b = g = 1, and after each step of each: b, g
+  /// (where there are lag vectors), a.
   std::vector<double> objective = {};
   int rounds = 0;        ///< that were made
   bool sampled = false;  ///< from some rows only; lse and row_factor are then estimates
