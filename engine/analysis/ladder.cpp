@@ -21,20 +21,27 @@ namespace {
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
 StructuredOptions structured(const LadderOptions& options) {
-  return {.band = options.band, .columns = options.columns, .k = options.k, .rounds = options.rounds};
+  return {.band = options.band,
+          .columns = options.columns,
+          .k = options.k,
+          .column_rule = options.column_rule,
+          .rounds = options.rounds};
 }
 
-/// The relative error over those of the known rows that `counts` picks.
+/// The relative error over those of the known rows that `counts` picks; NaN when there are none.
 template <Real T, class Counts>
 double error_over(const ExactPart<T>& exact, const Matrix<T>& output, const Counts& counts) {
   double difference = 0.0;
   double size = 0.0;
+  bool any = false;
   for (std::size_t x = 0; x < exact.rows.size(); ++x) {
     if (!counts(exact.rows[x])) continue;
+    any = true;
     const Eigen::RowVectorXd wanted = exact.output.row(static_cast<Index>(x)).template cast<double>();
     difference += (output.row(exact.rows[x]).template cast<double>() - wanted).squaredNorm();
     size += wanted.squaredNorm();
   }
+  if (!any) return unknown;
   return difference == 0.0 ? 0.0 : std::sqrt(difference / size);
 }
 
@@ -56,7 +63,7 @@ class LadderMaker {
     find_normalisers();
     Stopwatch watch;
     const ColumnSums columns = column_sums(head_, WeightedRows::every(lse_, 0, 1), options_.band, quiet_);
-    columns_ = choose_columns<T>(columns, head_.value, options_.columns);
+    columns_ = choose_columns<T>(columns, head_.value, options_.columns, options_.column_rule);
     std::vector<double> mass = columns.outside;
     for (const Index j : columns_) mass[static_cast<std::size_t>(j)] = 0.0;
     gather(options_.band, equal_mass_starts(mass, options_.k));
@@ -120,7 +127,7 @@ class LadderMaker {
     StructuredOptions options = structured(options_);
     options.rest = kind;
     StructuredFit fit = fit_rest(sums, options, quiet_);
-    fit.lse = lse_;
+    fit.lse = kind == RestKind::dropped ? exact_entries_lse(head_, fit.exact, lse_, quiet_) : lse_;
     const double rounding = 1e-9 * std::max(1.0, sums.mass());
     for (std::size_t step = 1; step < fit.objective.size(); ++step) {
       if (!(fit.objective[step] <= fit.objective[step - 1] + rounding)) ladder_.monotone = false;
