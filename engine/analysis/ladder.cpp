@@ -1,6 +1,7 @@
 #include "analysis/ladder.h"
 
 #include "analysis/stopwatch.h"
+#include "analysis/yardsticks.h"
 #include "basis/structured_apply.h"
 #include "basis/structured_scaling.h"
 #include "basis/structured_sums.h"
@@ -110,17 +111,55 @@ class LadderMaker {
     context_.report("ladder", 0.5);
     if (options_.k > 1) add(rung::lag_vectors, RestKind::fitted, all_, even_);
     context_.report("ladder", 0.7);
-    if (options_.yardsticks && lags >= 1) add_wider_band();
+    if (options_.yardsticks) add_yardsticks(lags >= 1);
     context_.report("ladder", 1.0);
   }
 
-  void add_wider_band() {
-    const double spare = ladder_.rungs.back().cost - ladder_cost(n_, options_.band, options_.columns, 0, true);
-    const Index wider = std::min(n_, options_.band + static_cast<Index>(std::lround(spare / 2.0)));
+  void add_yardsticks(bool has_lags) {
+    const LadderRung top = ladder_.rungs.back();
+    const ExactEntries exact = all_.exact;
+    const double spare = top.cost - ladder_cost(n_, options_.band, options_.columns, 0, false);
+    const auto bought = [](double cost) { return std::max<Index>(1, std::lround(cost / 2.0)); };  // a band's lag, a rank: 2 each
+    if (has_lags) add_wider_band(std::min(n_, options_.band + bought(spare - 2.0)));
+    context_.report("ladder", 0.8);
+    if (n_ > yardstick_limit) return;
+    const Matrix<T> probability = dense_probabilities(head_, std::span<const double>(lse_), quiet_);
+    add_nonnegative(probability, exact, std::min(n_, options_.rank > 0 ? options_.rank : bought(spare)));
+    context_.report("ladder", 0.9);
+    add_svd(probability, std::min(n_, bought(top.cost)));
+  }
+
+  void add_wider_band(Index wider) {
     Stopwatch watch;
     gather(wider, {});
     ladder_.fit_seconds += watch.lap();
     add(rung::wider_band, RestKind::fitted, all_, even_);
+  }
+
+  void add_nonnegative(const Matrix<T>& probability, const ExactEntries& exact, Index rank) {
+    Stopwatch watch;
+    const MatrixFactors<T> factors = nonnegative_factors(probability, exact, rank, options_.rank_iterations, quiet_);
+    ladder_.fit_seconds += watch.lap();
+    Matrix<T> output(n_, head_.value_width());
+    exact_entries_product<T>(head_, exact, lse_, mutable_view(output), quiet_);
+    add_factored_rest<T>(factors, exact, head_.value, mutable_view(output), quiet_);
+    LadderRung rung{.key = std::string(rung::nonnegative_rank), .band = exact.band, .columns = options_.columns, .rank = rank};
+    rung.cost = ladder_cost(n_, exact.band, options_.columns, 0, false) + 2.0 * static_cast<double>(rank);
+    rung.seconds = watch.lap();
+    rung.error = error_over(exact_, output, any_row);
+    ladder_.rungs.push_back(std::move(rung));
+  }
+
+  void add_svd(const Matrix<T>& probability, Index rank) {
+    Stopwatch watch;
+    const MatrixFactors<T> factors = truncated_svd(probability, rank, quiet_);
+    ladder_.fit_seconds += watch.lap();
+    const Matrix<T> output = factored_product<T>(factors, head_.value, quiet_);
+    LadderRung rung{.key = std::string(rung::truncated_svd), .rank = rank};
+    rung.cost = 2.0 * static_cast<double>(rank);
+    rung.seconds = watch.lap();
+    rung.error = error_over(exact_, output, any_row);
+    ladder_.rungs.push_back(std::move(rung));
   }
 
   StructuredFit fitted(const RestSums& sums, RestKind kind) {
