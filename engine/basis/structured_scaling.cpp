@@ -133,20 +133,24 @@ class Factors {
   /// After a step: sum M log(M / A) - M + A.
   double objective(double mass) const { return sums_.log_sum - row_logs_ - column_logs_ - lag_logs_ - mass + model_sum_; }
 
-  /// Factors that nothing was known about take the value of their neighbour before; lags without one, of the first one known.
+  /// Factors that nothing is known about. A column takes that of the column before. A lag takes the mean over all segments, at
+  /// the level of its own segment; where no segment knows it, the lag before, and the first lag known where none is before.
   void fill_unseen() {
     for (std::size_t j = 1; j < b_.size(); ++j) {
       if (column_sum_[j] == 0.0 && !sums_.exact.has_column(static_cast<Index>(j))) b_[j] = b_[j - 1];
     }
+    if (!has_lags() || !misses_lags()) return;
+    const std::vector<double> mean = mean_lags();
     for (std::size_t r = 0; r < reversed_.size(); ++r) {
-      const auto seen = [&](double sum) { return sum != 0.0; };
-      const auto known = std::ranges::find_if(lag_sum_[r], seen);
-      if (known == lag_sum_[r].end()) continue;
-      const auto g = [&](Index t) -> double& { return reversed_[r][static_cast<std::size_t>(n_ - 1 - t)]; };
-      const Index first = known - lag_sum_[r].begin();
-      for (Index t = band_; t < first; ++t) g(t) = g(first);
-      for (Index t = first + 1; t < std::ssize(lag_sum_[r]); ++t) {
-        if (!seen(lag_sum_[r][static_cast<std::size_t>(t)])) g(t) = g(t - 1);
+      double wanted = 0.0;
+      double expected = 0.0;
+      for (std::size_t t = static_cast<std::size_t>(band_); t < lag_sum_[r].size(); ++t) {
+        wanted += sums_.diagonal[r][t];
+        expected += lag_sum_[r][t] * mean[t];
+      }
+      const double level = proportional(wanted, expected);
+      for (std::size_t t = static_cast<std::size_t>(band_); t < lag_sum_[r].size(); ++t) {
+        if (lag_sum_[r][t] == 0.0) reversed_[r][static_cast<std::size_t>(n_) - 1 - t] = level * mean[t];
       }
     }
   }
@@ -184,6 +188,33 @@ class Factors {
     std::size_t segment;
     Index first, last;
   };
+
+  bool misses_lags() const {
+    return std::ranges::any_of(lag_sum_, [this](const std::vector<double>& sums) {
+      return std::any_of(sums.begin() + std::min(band_, std::ssize(sums)), sums.end(), [](double sum) { return sum == 0.0; });
+    });
+  }
+
+  /// One lag vector for all segments, with a and b as they are.
+  std::vector<double> mean_lags() const {
+    std::vector<double> mean(static_cast<std::size_t>(n_), 0.0);
+    std::vector<double> sum(mean.size(), 0.0);
+    for (std::size_t r = 0; r < reversed_.size(); ++r) {
+      for (std::size_t t = 0; t < lag_sum_[r].size(); ++t) {
+        mean[t] += sums_.diagonal[r][t];
+        sum[t] += lag_sum_[r][t];
+      }
+    }
+    const auto known = std::ranges::find_if(sum, [](double total) { return total != 0.0; }) - sum.begin();
+    for (std::size_t t = 0; t < mean.size(); ++t) mean[t] = proportional(mean[t], sum[t]);
+    for (Index t = 0; t < std::ssize(mean); ++t) {
+      const Index from = t < known ? known : t - 1;
+      if (sum[static_cast<std::size_t>(t)] == 0.0 && from < std::ssize(mean) && from >= 0) {
+        mean[static_cast<std::size_t>(t)] = mean[static_cast<std::size_t>(from)];
+      }
+    }
+    return mean;
+  }
 
   Index start(std::size_t r) const { return sums_.starts[r]; }
   Index end(std::size_t r) const { return r + 1 < sums_.starts.size() ? sums_.starts[r + 1] : n_; }
@@ -246,12 +277,14 @@ void run_rounds(Factors& factors, StructuredFit& fit, double mass, const Structu
   while (fit.rounds < options.rounds) {
     context.check();
     const double before = fit.objective.back();
+    // Columns before lags: on every other row a column meets lags of one parity alone, so that the level of a column could as
+    // well go into those lags, and be wrong on the rows between.
+    factors.fit_columns();
+    note();
     if (factors.has_lags()) {
       factors.fit_lags();
       note();
     }
-    factors.fit_columns();
-    note();
     factors.fit_rows();
     note();
     ++fit.rounds;
