@@ -204,7 +204,9 @@ void AttentionMaps::draw_map(Panel& panel, const MapsInput& input, MapView& view
   draw_picture(panel, view, frame);
   draw_axes(frame, layout, size_);
   draw_overlay(panel, input, view, frame);
-  if (panel.kind == MapKind::approximation && !slot_b_) starts_.steer(input.analysis->recovery.basis, frame, view);
+  // The segments of a fit are of equal mass, not to be moved.
+  if (panel.kind == MapKind::approximation && !slot_b_ && !input.analysis->fit)
+    starts_.steer(input.analysis->recovery.basis, frame, view);
   steer(view, frame);
   draw_menu(input, view);
 }
@@ -233,7 +235,7 @@ void AttentionMaps::draw_title(const Panel& panel, const MapsInput& input, MapVi
                        ui::colour(colour_of(text.subject, input.dark)));
   std::string title = is_difference(panel.kind) ? "A \u2212 B" : slot_b_ ? std::string("B  ") + text.text : text.text;
   if (panel.kind == MapKind::approximation && input.analysis) {
-    title += fmt::format("   k = {}", input.analysis->recovery.basis.count());
+    title += "   " + describe_approximation(*input.analysis);
   }
   ui::help_mark(help_of(panel.kind, slot_b_));
   const float title_x = layout.title.x + 2.0F * radius + std::round(line * 0.5F);
@@ -398,7 +400,7 @@ void AttentionMaps::draw_menu(const MapsInput& input, MapView& view) {
     if (ImGui::MenuItem("Clear selection", nullptr, false, view.selection.has_value())) view.selection.reset();
     ImGui::Separator();
     const bool pinned = view.pinned == menu_cell_;
-    if (!slot_b_) MapStarts::draw_menu(input.analysis->recovery.basis, column, view);
+    if (!slot_b_ && !input.analysis->fit) MapStarts::draw_menu(input.analysis->recovery.basis, column, view);
     if (ImGui::MenuItem(pinned ? "Unpin" : "Pin")) view.pinned = pinned ? std::nullopt : menu_cell_;
   }
   if (ImGui::MenuItem("Fit")) view.fit();

@@ -67,7 +67,9 @@ void BasisPanel::draw(const Session& session, const MapView& view) {
       "The recovered conv basis of the scores: S ≈ Σ_r conv(b_r, m_r), kept as lag vectors u_r = b_1 + ... + b_r. For a column j "
       "of "
       "segment r, S_ij ≈ u_r[i − j].\n"
-      "Each curve is one lag vector against the lag i − j; weight is exp(u_r − largest score), attention before its normaliser.\n"
+      "Each curve is one lag vector against the lag i − j; weight is exp(u_r − largest score), attention before its normaliser. "
+      "Of "
+      "a fit they are the g_r of the rest a_i b_j g_r[i − j], as weights, largest 1, or as their logarithm.\n"
       "Pointing at a map highlights the segment of its column; start and extent m_r = n − start are in columns.");
   ui::title("Basis");
   const AnalysisResult& result = session.result();
@@ -76,7 +78,7 @@ void BasisPanel::draw(const Session& session, const MapView& view) {
     return;
   }
   refresh(result);
-  draw_choices();
+  draw_choices(result.analysis->fit != nullptr);
   const auto& starts = result.analysis->weights->scores;
   const Index highlighted = view.shown() ? starts.segment_of(view.shown()->column) : hovered_in_table_;
   const bool wide = ImGui::GetContentRegionAvail().x >= 36.0F * ImGui::GetFontSize();
@@ -99,32 +101,37 @@ void BasisPanel::refresh(const AnalysisResult& result) {
   if (curves_of_ == result.approximation_id && curves_look_ == look_) return;
   const Weights& weights = *result.analysis->weights;
   const auto& basis = look_.weights ? weights.weights : weights.scores;
+  const double least_score = 0.5 * convbasis::masked_score;  // what is masked has none
   const auto count = static_cast<std::size_t>(std::max<Index>(basis.count(), 1));
   const std::size_t points = std::clamp(most_points_of_all / count, least_points, most_points);
   curves_.clear();
   for (Index r = 0; r < basis.count(); ++r) {
     curves_.push_back(look_.differences ? thin_curve(basis.basis_vector(r), points) : thin_curve(basis.lag_vector(r), points));
   }
-  range_ = range_of(curves_, look_.logarithmic() ? least_weight : -std::numeric_limits<double>::infinity());
+  range_ = range_of(curves_, look_.logarithmic() ? least_weight
+                             : look_.weights     ? -std::numeric_limits<double>::infinity()
+                                                 : least_score);
   curves_of_ = result.approximation_id;
   curves_look_ = look_;
   fit_ = true;
 }
 
-void BasisPanel::draw_choices() {
+void BasisPanel::draw_choices(bool fit) {
   ImGui::SameLine(0.0F, ImGui::GetFontSize());
   const bool narrow = ImGui::GetWindowWidth() < 30.0F * ImGui::GetFontSize();
-  if (ui::choice(narrow ? "u###lags" : "lag vectors u###lags", !look_.differences)) look_.differences = false;
-  ui::tooltip("u_r: what the first column of segment r holds from the diagonal down.");
+  const char* lags = fit ? "lag vectors g###lags" : "lag vectors u###lags";
+  if (ui::choice(narrow ? lags + 12 : lags, !look_.differences)) look_.differences = false;
+  ui::tooltip(fit ? "g_r: how the weight of the rest depends on the lag, for keys of segment r."
+                  : "u_r: what the first column of segment r holds from the diagonal down.");
   ImGui::SameLine();
   if (ui::choice(narrow ? "b###basis" : "basis b###basis", look_.differences)) look_.differences = true;
   ui::tooltip("The paper's basis vectors, b_r = u_r − u_{r−1}: what changes at start r.");
   ImGui::SameLine(0.0F, ImGui::GetFontSize());
   if (ui::choice("weight", look_.weights)) look_.weights = true;
-  ui::tooltip("exp(score − largest score): attention before its normaliser.");
+  ui::tooltip(fit ? "g_r itself." : "exp(score − largest score): attention before its normaliser.");
   ImGui::SameLine();
   if (ui::choice("score", !look_.weights)) look_.weights = false;
-  ui::tooltip("Scores q·k times scale.");
+  ui::tooltip(fit ? "log g_r." : "Scores q·k times scale.");
 }
 
 void BasisPanel::draw_curves(const AnalysisResult& result, Index highlighted, float width) {
@@ -184,7 +191,8 @@ Index BasisPanel::draw_table(const AnalysisResult& result, Index highlighted, bo
     ImGui::TableNextColumn();
     const ImVec2 at = ImGui::GetCursorScreenPos();
     const float line = ImGui::GetTextLineHeight();
-    ImGui::Selectable(fmt::format("  u{}", r + 1).c_str(), r == highlighted, ImGuiSelectableFlags_SpanAllColumns);
+    ImGui::Selectable(fmt::format("  {}{}", result.analysis->fit ? 'g' : 'u', r + 1).c_str(), r == highlighted,
+                      ImGuiSelectableFlags_SpanAllColumns);
     if (ImGui::IsItemHovered()) hovered = r;
     ui::tooltip(fmt::format("columns {} to {}, extent {}", basis.start(r), basis.end(r) - 1, basis.extent(r)));
     ImGui::GetWindowDrawList()->AddRectFilled({at.x, at.y + line * 0.3F}, {at.x + line * 0.5F, at.y + line * 0.8F},

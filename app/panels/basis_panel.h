@@ -28,7 +28,7 @@ class BasisPanel {
   };
 
   void refresh(const AnalysisResult& result);
-  void draw_choices();
+  void draw_choices(bool fit);
   void draw_curves(const AnalysisResult& result, Index highlighted, float width);
   /// Returns the segment under the mouse, -1 for none.
   static Index draw_table(const AnalysisResult& result, Index highlighted, bool extents);

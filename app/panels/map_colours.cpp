@@ -4,6 +4,8 @@
 
 #include <imgui.h>
 
+#include <fmt/format.h>
+
 namespace convscope {
 
 namespace {
@@ -39,6 +41,11 @@ MapTitle title_of(convbasis::MapKind kind) {
       return {"Residual", Subject::residual};
   }
   return {};
+}
+
+std::string describe_approximation(const convbasis::HeadAnalysis<float>& analysis) {
+  if (!analysis.fit) return fmt::format("k = {}", analysis.recovery.basis.count());
+  return fmt::format("fit  w {}  c {}  k {}", analysis.fit->exact.band, analysis.fit->exact.columns.size(), analysis.fit->k());
 }
 
 }  // namespace convscope

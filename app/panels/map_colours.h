@@ -2,8 +2,11 @@
 /// How the three maps are coloured, on the screen and in exported pictures.
 #pragma once
 
+#include "analysis/head_analysis.h"
 #include "gl/map_renderer.h"
 #include "state/map_view.h"
+
+#include <string>
 
 namespace convscope {
 
@@ -16,5 +19,7 @@ struct MapTitle {
   Subject subject;
 };
 MapTitle title_of(convbasis::MapKind kind);
+/// "k = 16" of a recovered basis, "fit  w 64  c 16  k 16" of a fit.
+std::string describe_approximation(const convbasis::HeadAnalysis<float>& analysis);
 
 }  // namespace convscope

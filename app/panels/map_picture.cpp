@@ -187,7 +187,7 @@ void MapPicture::draw_title(const Map& map, ImVec2 corner, float width) const {
   const float radius = std::round(line * 0.35F);
   draw.AddCircleFilled({corner.x + radius, corner.y + line * 0.5F}, radius, ui::colour(colour_of(title.subject, ui::is_dark())));
   std::string words = title.text;
-  if (map.kind == MapKind::approximation) words += fmt::format("   k = {}", input_.analysis->recovery.basis.count());
+  if (map.kind == MapKind::approximation) words += "   " + describe_approximation(*input_.analysis);
   draw.AddText(ui::bold_font(), line, {corner.x + 2.0F * radius + std::round(line * 0.5F), corner.y},
                ImGui::GetColorU32(ImGuiCol_Text), words.c_str());
   const std::string values = map.kind == MapKind::residual ? residual_values(input_.view) : describe_values(input_.view);

@@ -22,13 +22,17 @@ struct RowText {
 
 constexpr std::array<RowText, ParametersPanel::row_count> texts{{
     {"##k", "k", "lag vectors", true,
-     "Most segments that Recover may find, 1 to n. Each has one lag vector u; more of them cost more time."},
+     "Recover: most segments that it may find, 1 to n; each has one lag vector u. Fit: segments of equal mass, one lag vector g "
+     "each; 0 is rank one. More of them cost more time."},
     {"##eps", "ε", "tolerance", false,
      "How far a score may be from an exact conv basis. A column starts a new segment when its distance is at least δ − 2 T ε."},
     {"##delta", "δ", "separation", false,
      "How far apart the lag vectors of two segments are, in the 1-norm over T entries. The paper's guarantee needs ε ≤ δ / (5 "
      "T)."},
     {"##T", "T", "probe", true, "Entries of a column that one probe reads, from the diagonal down: T dot products of width d."},
+    {"##w", "w", "band", true, "Lags i − j below w are kept exactly: 2 w multiply-adds for each number of V."},
+    {"##c", "c", "columns", true,
+     "So many columns are kept exactly: those that dropping would hurt most. 2 c multiply-adds for each number of V."},
     {"##n", "n", "tokens", true, "Tokens from the start of the text. Exact attention costs n² (d + d_v) / 2 multiply-adds."},
 }};
 
@@ -45,9 +49,10 @@ double largest(Index n, Index limit) { return static_cast<double>(std::min(n, li
 
 void ParametersPanel::draw(Session& session, ErrorCurve& curve) {
   ui::help_mark(
-      "What Recover looks for: up to k lag vectors u_1 ... u_k such that S_ij ≈ u_r[i − j] for columns j from start r on. A "
-      "column "
-      "starts a new segment when the 1-norm of its first T entries, less those of u_r, is at least δ − 2 T ε.\n"
+      "Recover looks for up to k lag vectors with S_ij ≈ u_r[i − j] for columns j from start r on. A column starts a new segment "
+      "when the 1-norm of its first T entries, less those of u_r, is at least δ − 2 T ε.\n"
+      "Fit keeps a band of w lags and c columns exactly; the rest becomes a_i b_j g_r[i − j], nearest in Kullback-Leibler "
+      "divergence.\n"
       "Drag a slider, or type a number; a double click on the slider leads there. \"error below\" finds the smallest k for a "
       "relative "
       "output error ||Y~ − Y|| / ||Y||.");
@@ -58,29 +63,27 @@ void ParametersPanel::draw(Session& session, ErrorCurve& curve) {
   }
   AnalysisRequest request = session.wanted();
   const AnalysisRequest before = request;
-  const auto whole = [](Index& target, double value) { target = static_cast<Index>(std::llround(std::clamp(value, 0.0, 1e15))); };
   const Index tokens = session.source()->layer(request.layer).size;
 
-  columns_ = columns();
-  auto k_value = static_cast<double>(request.k);
-  auto T_value = static_cast<double>(request.T);
-  auto n_value = static_cast<double>(request.n);
-  if (draw_row(k, k_value, {1.0, largest(request.n, 256), 1.0})) whole(request.k, k_value);
-  draw_row(eps, request.eps, {0.0, 1.0, 1e-5});
-  draw_row(delta, request.delta, {0.0, 100.0, 1e-2});
-  if (draw_row(T, T_value, {1.0, largest(request.n, 64), 0.0})) whole(request.T, T_value);
-  if (draw_row(n, n_value, {1.0, static_cast<double>(tokens), 0.0})) whole(request.n, n_value);
-  draw_search(request);
-  ImGui::Separator();
-  draw_target(request, curve);
-  draw_threshold(request);
+  columns_ = find_columns();
+  draw_method(request);
+  const bool fit = request.method == Method::fit;
+  draw_whole(k, request.k, {fit ? 0.0 : 1.0, largest(request.n, 256), 1.0});
+  fit ? draw_fit_rows(request) : draw_recover_rows(request);
+  draw_whole(n, request.n, {1.0, static_cast<double>(tokens), 0.0});
+  if (!fit) {
+    draw_search(request);
+    ImGui::Separator();
+    draw_target(request, curve);
+    draw_threshold(request);
+  }
 
   request = clamped(request, tokens);
   if (request.k != before.k && request.k != followed_k_) follow_ = false;  // set by hand
   if (request != before) session.want(request);
 }
 
-ParametersPanel::Columns ParametersPanel::columns() {
+ParametersPanel::Columns ParametersPanel::find_columns() {
   const float em = ImGui::GetFontSize();
   const float gap = ImGui::GetStyle().ItemSpacing.x;
   Columns columns;
@@ -93,6 +96,22 @@ ParametersPanel::Columns ParametersPanel::columns() {
   columns.slider = columns.named ? columns.name + names + gap : columns.name;
   columns.slider_width = end - columns.slider;
   return columns;
+}
+
+void ParametersPanel::draw_recover_rows(AnalysisRequest& request) {
+  draw_row(eps, request.eps, {0.0, 1.0, 1e-5});
+  draw_row(delta, request.delta, {0.0, 100.0, 1e-2});
+  draw_whole(T, request.T, {1.0, largest(request.n, 64), 0.0});
+}
+
+void ParametersPanel::draw_fit_rows(AnalysisRequest& request) {
+  draw_whole(band, request.band, {0.0, largest(request.n, 1024), 1.0});
+  draw_whole(columns, request.columns, {0.0, largest(request.n, 256), 1.0});
+}
+
+void ParametersPanel::draw_whole(Row row, Index& target, const SliderScale& scale) {
+  auto value = static_cast<double>(target);
+  if (draw_row(row, value, scale)) target = static_cast<Index>(std::llround(std::clamp(value, 0.0, 1e15)));
 }
 
 bool ParametersPanel::draw_row(Row row, double& value, const SliderScale& scale) {
@@ -143,11 +162,26 @@ void ParametersPanel::draw_number(Row row, double& value, bool& changed) {
   ui::tooltip("Type an exact number; a double click on the slider comes here too.");
 }
 
-void ParametersPanel::draw_search(AnalysisRequest& request) const {
+void ParametersPanel::draw_name(const char* word) const {
   ImGui::AlignTextToFramePadding();
-  ui::dim("search");
+  ui::dim(word);
   ImGui::SameLine(
       std::max(columns_.slider, ImGui::GetItemRectMax().x - ImGui::GetWindowPos().x + ImGui::GetStyle().ItemSpacing.x));
+}
+
+void ParametersPanel::draw_method(AnalysisRequest& request) const {
+  draw_name("method");
+  if (ui::choice("recover", request.method == Method::recover)) request.method = Method::recover;
+  ui::tooltip("A conv basis of the scores, found by probing O(k log n) columns. Never looks at all of the matrix.");
+  ImGui::SameLine();
+  if (ui::choice("fit", request.method == Method::fit)) request.method = Method::fit;
+  ui::tooltip(
+      "Exact band and columns, and lag vectors with row and column factors for the rest. Reads all of exact attention: it shows "
+      "what a head is made of, not how to save time.");
+}
+
+void ParametersPanel::draw_search(AnalysisRequest& request) const {
+  draw_name("search");
   using convbasis::Search;
   if (ui::choice("binary", request.search == Search::binary)) request.search = Search::binary;
   ui::tooltip("O(log n) probes for each start. Finds the first differing column only where the predicate is monotone.");

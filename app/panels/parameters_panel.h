@@ -1,5 +1,6 @@
 /// \file
-/// The panel of Recover's parameters: k, eps, delta, T, n and the search; and k from a target error.
+/// The panel of parameters: the method, k and n; for Recover eps, delta, T, the search, and k from a target error; for a fit what
+/// is kept exactly.
 #pragma once
 
 #include "panels/ui.h"
@@ -13,7 +14,7 @@ namespace convscope {
 
 class ParametersPanel {
  public:
-  enum Row : std::uint8_t { k, eps, delta, T, n, row_count };
+  enum Row : std::uint8_t { k, eps, delta, T, band, columns, n, row_count };
 
   /// `curve` says which k the target error needs, and is told the target.
   void draw(Session& session, ErrorCurve& curve);
@@ -27,11 +28,17 @@ class ParametersPanel {
     float name = 0.0F, slider = 0.0F, slider_width = 0.0F, number_width = 0.0F;
     bool named = true;
   };
-  static Columns columns();
+  static Columns find_columns();
   /// One line: name, slider, number. True when `value` changed.
   bool draw_row(Row row, double& value, const SliderScale& scale);
+  void draw_whole(Row row, Index& target, const SliderScale& scale);
   void draw_number(Row row, double& value, bool& changed);
+  void draw_method(AnalysisRequest& request) const;
+  void draw_recover_rows(AnalysisRequest& request);
+  void draw_fit_rows(AnalysisRequest& request);
   void draw_search(AnalysisRequest& request) const;
+  /// A dimmed word where the names of the rows stand; choices follow it.
+  void draw_name(const char* word) const;
   void draw_target(AnalysisRequest& request, ErrorCurve& curve);
   /// Sets k to the smallest one below the target while the user wants that, until k is set by hand.
   void follow_target(AnalysisRequest& request, const ErrorCurve& curve);

@@ -65,7 +65,8 @@ void ResidualErrorsPanel::draw(Session& session, MapView& view, const ErrorCurve
   refresh(result);
   const float em = ImGui::GetFontSize();
   const bool numbers_beside = ImGui::GetContentRegionAvail().x >= 44.0F * em;
-  draw_tabs(numbers_beside);
+  if (result.analysis->fit && tab_ == Tab::against_k) tab_ = Tab::ladder;  // that curve is Recover's
+  draw_tabs(numbers_beside, !result.analysis->fit);
   if (tab_ == Tab::numbers) {
     draw_numbers(result, view);
     return;
@@ -85,7 +86,7 @@ void ResidualErrorsPanel::draw(Session& session, MapView& view, const ErrorCurve
   ImGui::EndChild();
 }
 
-void ResidualErrorsPanel::draw_tabs(bool numbers_beside) {
+void ResidualErrorsPanel::draw_tabs(bool numbers_beside, bool against_k) {
   if (numbers_beside && tab_ == Tab::numbers) tab_ = Tab::rows;
   struct Choice {
     Tab tab;
@@ -100,7 +101,7 @@ void ResidualErrorsPanel::draw_tabs(bool numbers_beside) {
   const float gap = narrow ? ImGui::GetStyle().ItemInnerSpacing.x : ImGui::GetStyle().ItemSpacing.x;
   ImGui::SameLine(0.0F, narrow ? gap : ImGui::GetFontSize());
   for (const Choice& choice : choices) {
-    if (choice.tab == Tab::numbers && numbers_beside) continue;
+    if ((choice.tab == Tab::numbers && numbers_beside) || (choice.tab == Tab::against_k && !against_k)) continue;
     if (ui::choice(choice.name, tab_ == choice.tab)) tab_ = choice.tab;
     if (choice.tab != Tab::numbers) ImGui::SameLine(0.0F, gap);
   }
@@ -286,8 +287,13 @@ void ResidualErrorsPanel::draw_summary(const AnalysisResult& result) {
         "2 (e^{2ε} − 1) max |V|. Proved for scores within ε of a (T, δ)-non-degenerate conv basis with ε ≤ δ / (5 T); shown only "
         "where the recovered scores are measured to be within 2ε of the true ones. Real heads have none.");
     fact("largest |S~ − S|", short_number(error.max_score_error), "The largest difference of a recovered score.");
-    fact("monotone", analysis.recovery.monotone ? "yes" : "no",
-         "Yes: no probed column differed before one that did not, as the binary search needs.");
+    if (analysis.fit) {
+      fact("rounds", fmt::format("{}", analysis.fit->rounds),
+           "Rounds of proportional fitting until it had converged, 10 at most.");
+    } else {
+      fact("monotone", analysis.recovery.monotone ? "yes" : "no",
+           "Yes: no probed column differed before one that did not, as the binary search needs.");
+    }
     const auto rows = static_cast<Index>(error.row_error.size());
     fact("rows compared", rows == analysis.n ? "all" : fmt::format("{} of {}", rows, analysis.n),
          "Exact attention of all rows costs n\u00b2: beyond 32768 tokens only evenly spread rows are compared, unless the menu "

@@ -42,7 +42,7 @@ class ResidualErrorsPanel {
   /// The mouse is over the plot: a tooltip, and k while the button is down.
   static void choose_k(Session& session, const ErrorCurveView& curve);
   void refresh(const AnalysisResult& result);
-  void draw_tabs(bool numbers_beside);
+  void draw_tabs(bool numbers_beside, bool against_k);
   void draw_by_row(const AnalysisResult& result, MapView& view, float width);
   void point_at_row(const AnalysisResult& result, MapView& view) const;
   void draw_histogram(float width);

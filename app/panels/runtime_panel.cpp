@@ -19,14 +19,14 @@ namespace convscope {
 
 namespace {
 
-struct Method {
+struct TimedMethod {
   const char* key;
   const char* name;
   const char* help;
 };
 
 constexpr const char* conv_key = "conv_partitioned";
-constexpr std::array<Method, 4> methods{
+constexpr std::array<TimedMethod, 4> methods{
     {{"exact", "exact", "Exact attention: n² (d + d_v) / 2 multiply-adds."},
      {"conv_full", "FFT", "Conv attention as in the paper: one FFT of length 2n for every lag vector and column of V."},
      {conv_key, "conv", "Conv attention by a partitioned convolution, recover and exponentials included."},
@@ -57,7 +57,7 @@ struct Columns {
 };
 
 /// Line through the measured points with its band, dashed and hollow where times are extrapolated.
-void draw_curve(const Method& method, std::span<const CurvePoint> curve) {
+void draw_curve(const TimedMethod& method, std::span<const CurvePoint> curve) {
   Columns measured;
   Columns guessed;  // begins with the last measured one
   for (const CurvePoint& point : curve) {
@@ -94,7 +94,7 @@ void draw_curve(const Method& method, std::span<const CurvePoint> curve) {
 }
 
 /// The curves of an earlier setting: only to compare with.
-void draw_stale(const Method& method, std::span<const CurvePoint> curve) {
+void draw_stale(const TimedMethod& method, std::span<const CurvePoint> curve) {
   Columns columns;
   for (const CurvePoint& point : curve) columns.add(point);
   ImPlotSpec line;
@@ -176,7 +176,7 @@ void RuntimePanel::draw_legend(std::span<const CurvePoint> points) {
   const float right = ImGui::GetContentRegionMax().x;
   const float gap = std::round(0.7F * ImGui::GetFontSize());
   bool first = true;
-  for (const Method& method : methods) {
+  for (const TimedMethod& method : methods) {
     const auto curve = points_of(points, method.key);
     if (curve.empty()) continue;
     const auto steepness = slope(curve);
@@ -204,8 +204,8 @@ void RuntimePanel::draw_plot(const RuntimeView& view, Index n, float height) {
   setup_seconds_axis(ImAxis_Y1);
   ImPlot::SetupAxisLimits(ImAxis_X1, left, right, when);
   ImPlot::SetupAxisLimits(ImAxis_Y1, low, high, when);
-  for (const Method& method : methods) draw_stale(method, points_of(view.earlier, method.key));
-  for (const Method& method : methods) {
+  for (const TimedMethod& method : methods) draw_stale(method, points_of(view.earlier, method.key));
+  for (const TimedMethod& method : methods) {
     const auto curve = points_of(view.points, method.key);
     if (!curve.empty()) draw_curve(method, curve);
   }

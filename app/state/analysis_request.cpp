@@ -21,7 +21,7 @@ bool same_exact_part(const AnalysisRequest& a, const AnalysisRequest& b) {
 AnalysisRequest clamped(AnalysisRequest request, Index tokens) {
   const convbasis::RecoverOptions defaults;
   request.n = std::clamp<Index>(request.n, 1, std::max<Index>(tokens, 1));
-  request.k = std::clamp<Index>(request.k, 1, request.n);
+  request.k = std::clamp<Index>(request.k, request.method == Method::fit ? 0 : 1, request.n);
   request.T = std::clamp<Index>(request.T, 1, request.n);
   request.band = std::clamp<Index>(request.band, 0, request.n);
   request.columns = std::clamp<Index>(request.columns, 0, request.n);

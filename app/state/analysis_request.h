@@ -3,14 +3,21 @@
 #pragma once
 
 #include "basis/recover.h"
+#include "basis/structured_fit.h"
 #include "core/types.h"
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 namespace convscope {
 
 using convbasis::Index;
+
+/// How the approximation is found.
+enum class Method : std::uint8_t { recover, fit };
+/// "recover", "fit": as the command line calls them.
+constexpr std::string_view name_of(Method method) { return method == Method::fit ? "fit" : "recover"; }
 
 /// One head of one source, the number of tokens, the parameters of Recover (see convbasis::RecoverOptions), and what a structured
 /// fit keeps exactly (see convbasis::StructuredOptions).
@@ -19,20 +26,22 @@ struct AnalysisRequest {
   Index layer = 0;
   Index head = 0;
   Index n = 1;  ///< tokens from the start of the text
-  Index k = convbasis::RecoverOptions{}.k;
+  Method method = Method::recover;
+  Index k = convbasis::RecoverOptions{}.k;  ///< of a fit it may be 0
   Index T = convbasis::RecoverOptions{}.T;
   double delta = convbasis::RecoverOptions{}.delta;
   double eps = convbasis::RecoverOptions{}.eps;
   convbasis::Search search = convbasis::RecoverOptions{}.search;
   /// Segments chosen by hand, ascending; empty: those that Recover finds. Let go of when another parameter of Recover is turned.
   std::vector<Index> starts = {};
-  Index band = 16;        ///< w, the lags that a fit keeps exactly
-  Index columns = 4;      ///< c, the columns that it does
+  Index band = convbasis::StructuredOptions{}.band;        ///< w, the lags that a fit keeps exactly
+  Index columns = convbasis::StructuredOptions{}.columns;  ///< c, the columns that it does
   bool all_rows = false;  ///< exact attention of all rows, however long that takes; else of some where n is large
 
   bool operator==(const AnalysisRequest&) const = default;
 
   convbasis::RecoverOptions options() const { return {.k = k, .T = T, .delta = delta, .eps = eps, .search = search}; }
+  convbasis::StructuredOptions fit_options() const { return {.band = band, .columns = columns, .k = k}; }
 };
 
 /// True when exact attention is the same for both, so that only the approximation has to be computed anew.

@@ -167,6 +167,14 @@ void AnalysisRunner::compute(const AnalysisJob& job, const std::stop_token& stop
     publish(result, stop);
     last_ = result;
   };
+  if (request.method == Method::fit) {
+    // It reads all probabilities, and their normalisers before.
+    if (!exact->complete()) exact = std::make_shared<const ExactPart>(convbasis::exact_part(tensors->view(request.n), context));
+    auto analysis = convbasis::fit_head(tensors, exact, request.fit_options(), context);
+    convbasis::assess_head(analysis, exact, context);
+    deliver(std::move(analysis), true);
+    return;
+  }
   auto analysis = convbasis::recover_head(tensors, exact, request.options(), context, request.starts);
   if (request.n > few_tokens) {
     deliver(analysis, false);

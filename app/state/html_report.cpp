@@ -66,6 +66,13 @@ Facts head_facts(const AnalysisResult& result, const Provenance& provenance) {
 
 Facts parameter_facts(const Provenance& provenance) {
   const auto& options = provenance.options;
+  if (provenance.method == Method::fit) {
+    return {{"method", "fit"},
+            {"k asked, found", fmt::format("{}, {}", options.k, provenance.k_found)},
+            {"band", fmt::format("{}", provenance.fit_options.band)},
+            {"columns", fmt::format("{}", provenance.fit_options.columns)},
+            {"precision", "float32"}};
+  }
   return {{"method", "recover"},
           {"k asked, found", fmt::format("{}, {}", options.k, provenance.k_found)},
           {"T", fmt::format("{}", options.T)},
@@ -85,13 +92,15 @@ Facts error_facts(const convbasis::HeadAnalysis<float>& analysis) {
           {"rows of total variation", fmt::format("{}", error.total_variation_rows)},
           {"largest |S~ − S|", short_number(error.max_score_error)},
           {"bound on |Y~ − Y|", analysis.bound ? short_number(*analysis.bound) : "none"},
-          {"monotone", analysis.recovery.monotone ? "yes" : "no: the binary search may have missed a start"}};
+          analysis.fit ? std::pair<std::string, std::string>{"rounds of the fit", fmt::format("{}", analysis.fit->rounds)}
+                       : std::pair<std::string, std::string>{
+                             "monotone", analysis.recovery.monotone ? "yes" : "no: the binary search may have missed a start"}};
 }
 
 Facts work_facts(const convbasis::HeadAnalysis<float>& analysis) {
   const auto& seconds = analysis.seconds;
   return {{"exact attention", seconds_text(seconds.exact)},
-          {"Recover", seconds_text(seconds.recover)},
+          {analysis.fit ? "fit" : "Recover", seconds_text(seconds.recover)},
           {"apply", seconds_text(seconds.apply)},
           {"instructions", convbasis::kernel_instruction_set()},
           {"path", analysis.apply.path},

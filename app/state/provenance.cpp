@@ -70,7 +70,9 @@ Provenance provenance_of(const AnalysisResult& result) {
           .head = result.request.head,
           .n = analysis.n,
           .tokens = result.source->layer(result.request.layer).size,
+          .method = result.request.method,
           .options = analysis.options,
+          .fit_options = analysis.fit_options,
           .k_found = analysis.recovery.basis.count(),
           .version = CONVSCOPE_VERSION};
 }
@@ -86,10 +88,14 @@ std::string provenance_line(const Provenance& provenance) {
   if (const auto* planted = std::get_if<convbasis::PlantedOptions>(&provenance.recipe)) {
     line += " · planted " + planted_specification(*planted);
   }
-  line += fmt::format(" · method recover · k {} (found {}) · T {} · delta {} · eps {} · search {} · float32 · convscope {}",
-                      options.k, provenance.k_found, options.T, options.delta, options.eps, convbasis::name_of(options.search),
-                      provenance.version);
-  return line;
+  line += fmt::format(" · method {} · k {} (found {}) · ", name_of(provenance.method), options.k, provenance.k_found);
+  if (provenance.method == Method::fit) {
+    line += fmt::format("band {} · columns {}", provenance.fit_options.band, provenance.fit_options.columns);
+  } else {
+    line += fmt::format("T {} · delta {} · eps {} · search {}", options.T, options.delta, options.eps,
+                        convbasis::name_of(options.search));
+  }
+  return line + " · float32 · convscope " + provenance.version;
 }
 
 std::string reproducing_command(const Provenance& provenance) {
@@ -102,6 +108,10 @@ std::string reproducing_command(const Provenance& provenance) {
     command += fmt::format(" --layer {} --head {} --n {}", provenance.layer, provenance.head, provenance.n);
   }
   const auto& options = provenance.options;
+  if (provenance.method == Method::fit) {
+    return command + fmt::format(" --method fit --k {} --band {} --columns {}", options.k, provenance.fit_options.band,
+                                 provenance.fit_options.columns);
+  }
   return command + fmt::format(" --k {} --T {} --delta {} --eps {} --search {}", options.k, options.T, options.delta, options.eps,
                                convbasis::name_of(options.search));
 }

@@ -16,7 +16,9 @@ struct Provenance {
   SourceRecipe recipe;  ///< what was opened
   Index layer = 0, head = 0, n = 0;
   Index tokens = 0;  ///< that the source has; n of them were analysed
+  Method method = Method::recover;
   convbasis::RecoverOptions options;
+  convbasis::StructuredOptions fit_options;  ///< of a fit
   Index k_found = 0;
   std::string version;  ///< of this program
 };

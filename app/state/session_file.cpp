@@ -29,6 +29,7 @@ constexpr std::size_t most_files = 1000;
 constexpr std::size_t most_starts = 100000;
 constexpr std::size_t most_panels = 64;
 
+constexpr std::array methods{std::pair{name_of(Method::recover), Method::recover}, std::pair{name_of(Method::fit), Method::fit}};
 constexpr std::array searches{std::pair{std::string_view("binary"), convbasis::Search::binary},
                               std::pair{std::string_view("scan"), convbasis::Search::scan}};
 constexpr std::array quantities{std::pair{std::string_view("probability"), convbasis::MapQuantity::probability},
@@ -83,6 +84,7 @@ json request_json(const AnalysisRequest& request) {
   json written{{"layer", request.layer},
                {"head", request.head},
                {"n", request.n},
+               {"method", name_in(methods, request.method)},
                {"k", request.k},
                {"T", request.T},
                {"delta", request.delta},
@@ -144,7 +146,8 @@ void read_request(const JsonFields& fields, AnalysisRequest& request) {
   fields.read("layer", 0, largest_index, request.layer);
   fields.read("head", 0, largest_index, request.head);
   fields.read("n", 1, largest_index, request.n);
-  fields.read("k", 1, largest_index, request.k);
+  fields.read("method", methods, request.method);
+  fields.read("k", request.method == Method::fit ? 0 : 1, largest_index, request.k);
   fields.read("T", 1, largest_index, request.T);
   fields.read("delta", 0.0, largest_number, request.delta);
   fields.read("eps", 0.0, largest_number, request.eps);

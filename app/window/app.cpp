@@ -358,7 +358,7 @@ void App::pace_background() {
 void App::draw_maps() {
   const AnalysisResult& result = session_.result();
   const auto assessed = result.analysis && result.analysis->assessed() ? result.analysis : nullptr;
-  error_curve_.want(assessed, result.request);
+  error_curve_.want(result.request.method == Method::recover ? assessed : nullptr, result.request);
   ladder_.want(assessed, result.request);
   MapsInput input;
   input.analysis = result.analysis;

@@ -54,8 +54,9 @@ constexpr Index rows_at_once = 64;
 
 /// Scores and probabilities of some rows, exact against approximate, tile by tile.
 template <Real T>
-std::vector<RowDifference> compare_rows(const HeadView<T>& head, const RowNormalisers& normalisers, const ConvWeights<T>& weights,
-                                        std::span<const Index> rows, const RunContext& context) {
+std::vector<RowDifference> compare_rows(const HeadView<T>& head, const RowNormalisers& normalisers,
+                                        const Approximation<T>& approximation, std::span<const Index> rows,
+                                        const RunContext& context) {
   constexpr Index tile_keys = RowScores<T>::tile_keys;
   const RowScores<T> scores(head, rows);
   typename RowScores<T>::Tile tile;
@@ -70,12 +71,14 @@ std::vector<RowDifference> compare_rows(const HeadView<T>& head, const RowNormal
       const Index count = std::min(keys, row + 1 - key);
       const Eigen::Map<Eigen::ArrayX<T>> p(tile.row(x), count);
       const Eigen::Map<Eigen::ArrayX<T>> q(approximate.data(), count);
-      weights.scores.row(row, key, std::span(approximate).first(static_cast<std::size_t>(count)));
+      const std::span<const T> exact_scores(tile.row(x), static_cast<std::size_t>(count));
+      const auto cells = std::span(approximate).first(static_cast<std::size_t>(count));
+      approximation.scores(row, key, exact_scores, cells);
       RowDifference& difference = result[static_cast<std::size_t>(x)];
       difference.largest_score_error =
           max_or_nan(difference.largest_score_error, static_cast<double>((p - q).abs().template maxCoeff<Eigen::PropagateNaN>()));
+      approximation.probabilities(row, key, exact_scores, cells);
       kernels::exp_shifted<T>(tile.row(x), count, static_cast<T>(normalisers[row]), tile.row(x));
-      weights.probability_row(row, key, std::span(approximate).first(static_cast<std::size_t>(count)));
       difference.total_variation += static_cast<double>((p - q).abs().sum()) / 2.0;
     }
   }
@@ -93,8 +96,8 @@ std::vector<Index> spread(std::span<const Index> rows, Index count) {
 }  // namespace
 
 template <Real T>
-ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const ConvWeights<T>& weights, MatrixView<T> output,
-                    const RunContext& context) {
+ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const Approximation<T>& approximation,
+                    MatrixView<T> output, const RunContext& context) {
   ErrorReport report;
   compare_outputs(exact, output, report);
   const Index most = !exact.complete() ? sampled_rows : head.size() <= all_rows_limit ? head.size() : spread_rows;
@@ -108,7 +111,7 @@ ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const Co
         const auto first = static_cast<std::size_t>(item * rows_at_once);
         const auto rows = std::span<const Index>(report.row_total_variation_index)
                               .subspan(first, std::min<std::size_t>(rows_at_once, static_cast<std::size_t>(count) - first));
-        std::ranges::copy(compare_rows(head, *exact.normalisers, weights, rows, context),
+        std::ranges::copy(compare_rows(head, *exact.normalisers, approximation, rows, context),
                           differences.begin() + static_cast<std::ptrdiff_t>(first));
       },
       "total variation");
@@ -123,9 +126,9 @@ ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const Co
   return report;
 }
 
-template ErrorReport compare(const HeadView<float>&, const ExactPart<float>&, const ConvWeights<float>&, MatrixView<float>,
+template ErrorReport compare(const HeadView<float>&, const ExactPart<float>&, const Approximation<float>&, MatrixView<float>,
                              const RunContext&);
-template ErrorReport compare(const HeadView<double>&, const ExactPart<double>&, const ConvWeights<double>&, MatrixView<double>,
+template ErrorReport compare(const HeadView<double>&, const ExactPart<double>&, const Approximation<double>&, MatrixView<double>,
                              const RunContext&);
 
 }  // namespace convbasis

@@ -2,9 +2,9 @@
 /// How far an approximation is from exact attention. All figures propagate NaN.
 #pragma once
 
+#include "analysis/approximation.h"
 #include "analysis/exact_part.h"
 #include "attention/head.h"
-#include "basis/conv_weights.h"
 #include "core/run_context.h"
 
 #include <limits>
@@ -27,11 +27,11 @@ struct ErrorReport {
   std::vector<Index> row_total_variation_index;  ///< which rows those are, ascending
 };
 
-/// Compares `output` (n x d_v, from `weights`) with `exact` (from `head`). Cost O(rows d_v), and for the total variation O(n d)
-/// for each of at most 4096 rows: all of them up to n = 4096, 1024 evenly spaced ones beyond, 64 where only some are known.
+/// Compares `output` (n x d_v, of `approximation`) with `exact` (from `head`). Cost O(rows d_v), and for the total variation O(n
+/// d) for each of at most 4096 rows: all of them up to n = 4096, 1024 evenly spaced ones beyond, 64 where only some are known.
 /// Throws Cancelled.
 template <Real T>
-ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const ConvWeights<T>& weights, MatrixView<T> output,
-                    const RunContext& context = {});
+ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const Approximation<T>& approximation,
+                    MatrixView<T> output, const RunContext& context = {});
 
 }  // namespace convbasis

@@ -2,6 +2,8 @@
 
 #include "analysis/error_report.h"
 #include "analysis/stopwatch.h"
+#include "basis/structured.h"
+#include "basis/structured_apply.h"
 #include "core/errors.h"
 
 #include <fmt/format.h>
@@ -16,6 +18,7 @@ namespace {
 
 template <Real T>
 std::optional<double> error_bound(const HeadAnalysis<T>& analysis) {
+  if (analysis.fit) return std::nullopt;
   const RecoverOptions& options = analysis.options;
   if (options.eps > options.delta / (5.0 * static_cast<double>(options.T))) return std::nullopt;
   // Scores of equal true value differ by the rounding of their sums of products, some units of T's rounding of the largest.
@@ -28,16 +31,59 @@ std::optional<double> error_bound(const HeadAnalysis<T>& analysis) {
   return 2.0 * std::expm1(2.0 * options.eps) * static_cast<double>(analysis.head().value.cwiseAbs().maxCoeff());
 }
 
+/// The lag vectors of a fit as a score basis. Lags of no weight get the score of what is masked.
+template <Real T>
+ConvBasis<T> log_lags(const StructuredFit& fit) {
+  std::vector<Index> starts(fit.lags.starts().begin(), fit.lags.starts().end());
+  std::vector<std::vector<T>> logs;
+  for (Index r = 0; r < fit.k(); ++r) {
+    std::vector<T>& log = logs.emplace_back();
+    for (const double g : fit.lags.lag_vector(r)) log.push_back(static_cast<T>(g > 0.0 ? std::log(g) : masked_score));
+  }
+  return {fit.size(), std::move(starts), std::move(logs)};
+}
+
+/// Throws unless the head has as many tokens as the exact part.
+template <Real T>
+Index tokens_of(const HeadTensors<T>& tensors, const ExactPart<T>& exact) {
+  require_valid(tensors.view());
+  const Index n = exact.normalisers->size();
+  if (n > tensors.query.rows()) {
+    throw InvalidArgument(fmt::format("the exact part is of {} tokens; the head has {}", n, tensors.query.rows()));
+  }
+  return n;
+}
+
 }  // namespace
+
+template <Real T>
+HeadAnalysis<T> fit_head(std::shared_ptr<const HeadTensors<T>> tensors, std::shared_ptr<const ExactPart<T>> exact,
+                         const StructuredOptions& options, const RunContext& context) {
+  HeadAnalysis<T> analysis;
+  analysis.n = tokens_of(*tensors, *exact);
+  require_valid(options, analysis.n);
+  if (!exact->complete()) {
+    throw InvalidArgument(
+        fmt::format("a fit to all entries needs exact attention of all {} rows; {} are known", analysis.n, exact->rows.size()));
+  }
+  analysis.options.k = options.k;
+  analysis.fit_options = options;
+  analysis.tensors = std::move(tensors);
+  analysis.exact = std::move(exact);
+  std::vector<double> lse;
+  for (Index row = 0; row < analysis.n; ++row) lse.push_back((*analysis.exact->normalisers)[row]);
+  Stopwatch watch;
+  analysis.fit = std::make_shared<const StructuredFit>(fit_structured<T>(analysis.head(), lse, options, context));
+  analysis.recovery.basis = log_lags<T>(*analysis.fit);
+  analysis.weights = std::make_shared<const ConvWeights<T>>(exponentiate(analysis.recovery.basis, context));
+  analysis.seconds.recover = watch.lap();
+  return analysis;
+}
 
 template <Real T>
 HeadAnalysis<T> recover_head(std::shared_ptr<const HeadTensors<T>> tensors, std::shared_ptr<const ExactPart<T>> exact,
                              const RecoverOptions& options, const RunContext& context, std::vector<Index> starts) {
-  require_valid(tensors->view());
-  const Index n = exact->normalisers->size();
-  if (n > tensors->query.rows()) {
-    throw InvalidArgument(fmt::format("the exact part is of {} tokens; the head has {}", n, tensors->query.rows()));
-  }
+  const Index n = tokens_of(*tensors, *exact);
   require_valid(options, n);
   HeadAnalysis<T> analysis;
   analysis.options = options;
@@ -59,15 +105,20 @@ void assess_head(HeadAnalysis<T>& analysis, std::shared_ptr<const ExactPart<T>> 
   const HeadView<T> head = analysis.head();
   if (analysis.output.rows() == 0) {
     Stopwatch watch;
-    const ConvAttentionPlan<T> plan(analysis.weights, head.value_width(), {}, context);
     Matrix<T> output(head.size(), head.value_width());
-    analysis.apply = plan.apply(head.value, mutable_view(output), context);
+    if (analysis.fit) {
+      analysis.apply =
+          StructuredPlan<T>(analysis.fit, head.value_width(), {}, context).apply(head, mutable_view(output), context);
+    } else {
+      const ConvAttentionPlan<T> plan(analysis.weights, head.value_width(), {}, context);
+      analysis.apply = plan.apply(head.value, mutable_view(output), context);
+    }
     analysis.output = std::move(output);
     analysis.seconds.apply += watch.lap();
   }
   analysis.exact = std::move(exact);
   analysis.seconds.exact = analysis.exact->seconds;
-  analysis.error = compare(head, *analysis.exact, *analysis.weights, view(analysis.output), context);
+  analysis.error = compare(head, *analysis.exact, analysis.approximation(), view(analysis.output), context);
   analysis.bound = error_bound(analysis);
 }
 
@@ -93,6 +144,10 @@ template HeadAnalysis<float> analyze_head(HeadTensors<float>, const RecoverOptio
 template HeadAnalysis<double> analyze_head(HeadTensors<double>, const RecoverOptions&, const RunContext&);
 template HeadAnalysis<float> recover_head(std::shared_ptr<const HeadTensors<float>>, std::shared_ptr<const ExactPart<float>>,
                                           const RecoverOptions&, const RunContext&, std::vector<Index>);
+template HeadAnalysis<float> fit_head(std::shared_ptr<const HeadTensors<float>>, std::shared_ptr<const ExactPart<float>>,
+                                      const StructuredOptions&, const RunContext&);
+template HeadAnalysis<double> fit_head(std::shared_ptr<const HeadTensors<double>>, std::shared_ptr<const ExactPart<double>>,
+                                       const StructuredOptions&, const RunContext&);
 template void assess_head(HeadAnalysis<float>&, std::shared_ptr<const ExactPart<float>>, const RunContext&);
 template HeadAnalysis<double> recover_head(std::shared_ptr<const HeadTensors<double>>, std::shared_ptr<const ExactPart<double>>,
                                            const RecoverOptions&, const RunContext&, std::vector<Index>);

@@ -1,13 +1,15 @@
 /// \file
-/// One head, analysed: exact attention, its conv basis, the approximation and the error. What `convscope analyze` prints
-/// and what the window shows.
+/// One head, analysed: exact attention, its conv basis or a structured fit to it, the approximation and the error. What
+/// `convscope analyze` prints and what the window shows.
 #pragma once
 
+#include "analysis/approximation.h"
 #include "analysis/error_report.h"
 #include "analysis/exact_part.h"
 #include "attention/head.h"
 #include "basis/apply.h"
 #include "basis/recover.h"
+#include "basis/structured_fit.h"
 #include "core/run_context.h"
 
 #include <memory>
@@ -18,7 +20,7 @@
 namespace convbasis {
 
 struct AnalysisSeconds {
-  double exact = 0.0, recover = 0.0, apply = 0.0;
+  double exact = 0.0, recover = 0.0, apply = 0.0;  ///< recover: what finding the approximation took, by a fit too
 };
 
 /// Everything that analysing one head gives. Immutable once made; share it between threads freely.
@@ -31,6 +33,10 @@ struct HeadAnalysis {
   Matrix<T> output;                               ///< Y~; empty until it is assessed
   Recovery<T> recovery;
   std::shared_ptr<const ConvWeights<T>> weights;
+  /// Null when the approximation is a recovered basis. Otherwise it is this fit, `options` say nothing but k, and recovery and
+  /// weights hold its lag vectors g_r alone (as scores log g_r), for whoever draws them.
+  std::shared_ptr<const StructuredFit> fit;
+  StructuredOptions fit_options;
   ApplyReport apply;
   ErrorReport error;
   /// 2 (e^{2 eps} - 1) max |V|, only where it is proved: eps <= delta / (5 T), and the recovered scores are within 2 eps of the
@@ -40,6 +46,7 @@ struct HeadAnalysis {
 
   bool assessed() const { return output.rows() == n && !error.row_error.empty(); }
   HeadView<T> head() const { return tensors->view(n); }  ///< the tokens that were analysed
+  Approximation<T> approximation() const { return fit ? Approximation<T>(fit) : Approximation<T>(weights); }
 };
 
 /// Analyses the whole of `head`. Throws InvalidArgument (bad options), Cancelled.
@@ -52,6 +59,12 @@ HeadAnalysis<T> analyze_head(HeadTensors<T> head, const RecoverOptions& options,
 template <Real T>
 HeadAnalysis<T> recover_head(std::shared_ptr<const HeadTensors<T>> head, std::shared_ptr<const ExactPart<T>> exact,
                              const RecoverOptions& options, const RunContext& context = {}, std::vector<Index> starts = {});
+
+/// The same by a structured fit. `exact` must be complete, unless the fit is to be a sampled one. Throws InvalidArgument (bad
+/// options, or an exact part that does not do), Cancelled.
+template <Real T>
+HeadAnalysis<T> fit_head(std::shared_ptr<const HeadTensors<T>> head, std::shared_ptr<const ExactPart<T>> exact,
+                         const StructuredOptions& options, const RunContext& context = {});
 
 /// The second half: the output, unless it is there already, and the error over the rows that `exact`, which becomes the analysis'
 /// own, knows. Throws Cancelled; the analysis is then as it was, or complete but for the error.

@@ -109,8 +109,8 @@ class CellReader {
  public:
   /// `rows` are those of the matrix that will be read, ascending.
   CellReader(const HeadAnalysis<T>& analysis, const MapTileKey& key, std::span<const Index> rows)
-      : analysis_(analysis), key_(key), rows_(rows) {
-    if (key.kind != MapKind::approximation) scores_.emplace(analysis.head(), rows);
+      : analysis_(analysis), approximation_(analysis.approximation()), key_(key), rows_(rows) {
+    if (key.kind != MapKind::approximation || approximation_.needs_exact_scores()) scores_.emplace(analysis.head(), rows);
   }
 
   /// Pours the causal cells of these rows and `count` <= RowScores::tile_keys columns.
@@ -121,7 +121,7 @@ class CellReader {
       const Index row = rows_[static_cast<std::size_t>(x)];
       const auto causal = static_cast<std::size_t>(std::min(count, row + 1 - column));
       pool.add<T>(row, column,
-                  key_.kind == MapKind::approximation ? approximate(row, column, causal) : exact(x, row, column, causal));
+                  key_.kind == MapKind::approximation ? approximate(x, row, column, causal) : exact(x, row, column, causal));
     }
   }
 
@@ -129,28 +129,30 @@ class CellReader {
   /// Exact cells, or the residual.
   std::span<const T> exact(Index x, Index row, Index column, std::size_t count) {
     const std::span<T> cells(exact_.row(x), count);
+    if (key_.kind == MapKind::residual) approximate(x, row, column, count);  // reads the scores, which the next step replaces
     if (key_.quantity == MapQuantity::probability) {
       kernels::exp_shifted<T>(cells.data(), std::ssize(cells), static_cast<T>((*analysis_.exact->normalisers)[row]),
                               cells.data());
     }
     if (key_.kind == MapKind::residual) {
-      const std::span<const T> others = approximate(row, column, count);
-      for (std::size_t c = 0; c < count; ++c) cells[c] -= others[c];
+      for (std::size_t c = 0; c < count; ++c) cells[c] -= approximate_[c];
     }
     return cells;
   }
 
-  std::span<const T> approximate(Index row, Index column, std::size_t count) {
+  std::span<const T> approximate(Index x, Index row, Index column, std::size_t count) {
     const auto cells = std::span(approximate_).first(count);
+    const auto scores = scores_ ? std::span<const T>(exact_.row(x), count) : std::span<const T>();
     if (key_.quantity == MapQuantity::score) {
-      analysis_.weights->scores.row(row, column, cells);
+      approximation_.scores(row, column, scores, cells);
     } else {
-      analysis_.weights->probability_row(row, column, cells);
+      approximation_.probabilities(row, column, scores, cells);
     }
     return cells;
   }
 
   const HeadAnalysis<T>& analysis_;
+  Approximation<T> approximation_;
   MapTileKey key_;
   std::span<const Index> rows_;
   std::optional<RowScores<T>> scores_;
@@ -230,9 +232,14 @@ MapTile compute_map_tile(const HeadAnalysis<T>& analysis, const MapTileKey& key,
 template <Real T>
 MapCell map_cell(const HeadAnalysis<T>& analysis, Index row, Index column) {
   const auto exact = static_cast<double>(score(analysis.head(), row, column));
-  const auto approximate = static_cast<double>(analysis.weights->scores.entry(row, column));
-  return {exact, approximate, std::exp(exact - (*analysis.exact->normalisers)[row]),
-          std::exp(approximate - analysis.weights->log_row_sum(row))};
+  const Approximation<T> approximation = analysis.approximation();
+  const auto score_of_cell = static_cast<T>(exact);
+  T approximate_score;
+  T approximate_probability;
+  approximation.scores(row, column, std::span(&score_of_cell, 1), std::span(&approximate_score, 1));
+  approximation.probabilities(row, column, std::span(&score_of_cell, 1), std::span(&approximate_probability, 1));
+  return {exact, static_cast<double>(approximate_score), std::exp(exact - (*analysis.exact->normalisers)[row]),
+          static_cast<double>(approximate_probability)};
 }
 
 template Index map_row_step(const HeadAnalysis<float>&, int);

@@ -22,6 +22,7 @@ void visit_rows(const HeadAnalysis<T>& analysis, std::span<const Index> rows, In
   const RowNormalisers& normalisers = *analysis.exact->normalisers;
   const RowScores<T> scores(analysis.head(), rows);
   typename RowScores<T>::Tile tile;
+  const Approximation<T> approximation = analysis.approximation();
   std::array<T, tile_keys> approximate{};
   end = std::min(end, rows.back() + 1);
   for (Index key = column; key < end; key += tile_keys) {
@@ -34,10 +35,10 @@ void visit_rows(const HeadAnalysis<T>& analysis, std::span<const Index> rows, In
       const std::span<T> exact(tile.row(x), count);
       const auto other = std::span(approximate).first(count);
       if (quantity == MapQuantity::probability) {
+        approximation.probabilities(row, key, exact, other);
         kernels::exp_shifted<T>(exact.data(), std::ssize(exact), static_cast<T>(normalisers[row]), exact.data());
-        analysis.weights->probability_row(row, key, other);
       } else {
-        analysis.weights->scores.row(row, key, other);
+        approximation.scores(row, key, exact, other);
       }
       visitor(row, key, exact, other);
     }

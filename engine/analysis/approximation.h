@@ -1,0 +1,35 @@
+/// \file
+/// The matrix that stands in for attention, cell by cell, whatever it was made by: what maps, regions and errors compare exact
+/// attention with.
+#pragma once
+
+#include "basis/conv_weights.h"
+#include "basis/structured_fit.h"
+#include "core/types.h"
+
+#include <memory>
+#include <span>
+
+namespace convbasis {
+
+/// P~ and S~ of a recovered basis, or of a structured fit. A fit's exact entries are the head's own, so its rows are made from
+/// exact scores; S~ of its other entries is log P~ + lse, which compares with S. Immutable, cheap to copy, for any thread.
+template <Real T>
+class Approximation {
+ public:
+  explicit Approximation(std::shared_ptr<const ConvWeights<T>> weights) : weights_(std::move(weights)) {}
+  explicit Approximation(std::shared_ptr<const StructuredFit> fit) : fit_(std::move(fit)) {}
+
+  /// The calls below read `exact`, which are scores S of the same cells; otherwise it may be empty.
+  bool needs_exact_scores() const { return fit_ != nullptr; }
+  /// S~ of one row, for the columns from `column` on, all of them <= row.
+  void scores(Index row, Index column, std::span<const T> exact, std::span<T> target) const;
+  /// P~ likewise.
+  void probabilities(Index row, Index column, std::span<const T> exact, std::span<T> target) const;
+
+ private:
+  std::shared_ptr<const ConvWeights<T>> weights_;
+  std::shared_ptr<const StructuredFit> fit_;
+};
+
+}  // namespace convbasis
