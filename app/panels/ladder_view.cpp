@@ -135,7 +135,7 @@ void LadderView::draw_rungs(const convbasis::Ladder& ladder, bool stale) {
       ImGui::TableNextColumn();
     }
     ImGui::PushID(step.key.c_str());
-    ImGui::Selectable(rung_text(step).c_str(), false, ImGuiSelectableFlags_SpanAllColumns);
+    ImGui::Selectable(rung_label(step).c_str(), false, ImGuiSelectableFlags_SpanAllColumns);
     ui::tooltip(details(step));
     ImGui::PopID();
     ImGui::TableNextColumn();

@@ -170,7 +170,7 @@ void AnalysisRunner::compute(const AnalysisJob& job, const std::stop_token& stop
   if (request.method == Method::fit) {
     // It reads all probabilities, and their normalisers before.
     if (!exact->complete()) exact = std::make_shared<const ExactPart>(convbasis::exact_part(tensors->view(request.n), context));
-    auto analysis = convbasis::fit_head(tensors, exact, request.fit_options(), context);
+    auto analysis = convbasis::fit_head(tensors, exact, request.fit_options(), false, context);
     convbasis::assess_head(analysis, exact, context);
     deliver(std::move(analysis), true);
     return;

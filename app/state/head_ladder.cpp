@@ -48,7 +48,7 @@ void HeadLadder::poll() {
   });
 }
 
-std::string rung_text(const convbasis::LadderRung& rung) {
+std::string rung_label(const convbasis::LadderRung& rung) {
   const auto counted = [](Index count, const char* what) { return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s"); };
   if (rung.key == rung::truncated_svd) return fmt::format("SVD of rank {}", rung.rank);
   if (rung.key == rung::columns) return rung.columns == 0 ? "nothing" : counted(rung.columns, "column") + " alone";

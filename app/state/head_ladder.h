@@ -62,7 +62,7 @@ class HeadLadder {
 };
 
 /// What a rung is made of, for people: "16 columns + band of 64".
-std::string rung_text(const convbasis::LadderRung& rung);
+std::string rung_label(const convbasis::LadderRung& rung);
 /// Its ingredient in a sentence, for a tooltip.
 std::string_view rung_help(std::string_view key);
 

@@ -22,6 +22,8 @@ class Approximation {
 
   /// The calls below read `exact`, which are scores S of the same cells; otherwise it may be empty.
   bool needs_exact_scores() const { return fit_ != nullptr; }
+  /// It stands in for the weights, so that S~ is a picture of them rather than what was approximated.
+  bool models_weights() const { return fit_ != nullptr; }
   /// S~ of one row, for the columns from `column` on, all of them <= row.
   void scores(Index row, Index column, std::span<const T> exact, std::span<T> target) const;
   /// P~ likewise.

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <tuple>
 #include <utility>
 
 namespace convbasis {
@@ -43,6 +44,15 @@ ConvBasis<T> log_lags(const StructuredFit& fit) {
   return {fit.size(), std::move(starts), std::move(logs)};
 }
 
+template <Real T>
+std::pair<Matrix<T>, ApplyReport> fit_output(const HeadView<T>& head, std::shared_ptr<const StructuredFit> fit,
+                                             const RunContext& context) {
+  Matrix<T> output(head.size(), head.value_width());
+  const StructuredPlan<T> plan(std::move(fit), head.value_width(), {}, context);
+  ApplyReport report = plan.apply(head, mutable_view(output), context);
+  return {std::move(output), std::move(report)};
+}
+
 /// Throws unless the head has as many tokens as the exact part.
 template <Real T>
 Index tokens_of(const HeadTensors<T>& tensors, const ExactPart<T>& exact) {
@@ -58,7 +68,7 @@ Index tokens_of(const HeadTensors<T>& tensors, const ExactPart<T>& exact) {
 
 template <Real T>
 HeadAnalysis<T> fit_head(std::shared_ptr<const HeadTensors<T>> tensors, std::shared_ptr<const ExactPart<T>> exact,
-                         const StructuredOptions& options, const RunContext& context) {
+                         const StructuredOptions& options, bool heldout, const RunContext& context) {
   HeadAnalysis<T> analysis;
   analysis.n = tokens_of(*tensors, *exact);
   require_valid(options, analysis.n);
@@ -72,11 +82,18 @@ HeadAnalysis<T> fit_head(std::shared_ptr<const HeadTensors<T>> tensors, std::sha
   analysis.exact = std::move(exact);
   std::vector<double> lse;
   for (Index row = 0; row < analysis.n; ++row) lse.push_back((*analysis.exact->normalisers)[row]);
+  const HeadView<T> head = analysis.head();
   Stopwatch watch;
-  analysis.fit = std::make_shared<const StructuredFit>(fit_structured<T>(analysis.head(), lse, options, context));
+  const Structure structure = choose_structure(head, WeightedRows::every(lse, 0, 1), options, context);
+  const HeadSums sums = gather_sums<T>(head, lse, structure, heldout, context);
+  analysis.fit = std::make_shared<const StructuredFit>(fit_structured<T>(head, lse, sums.all, options, context));
   analysis.recovery.basis = log_lags<T>(*analysis.fit);
   analysis.weights = std::make_shared<const ConvWeights<T>>(exponentiate(analysis.recovery.basis, context));
   analysis.seconds.recover = watch.lap();
+  if (heldout) {
+    const auto half = std::make_shared<const StructuredFit>(fit_heldout<T>(head, lse, sums, options, context));
+    analysis.heldout_error = odd_row_error(*analysis.exact, fit_output(head, half, context).first);
+  }
   return analysis;
 }
 
@@ -105,11 +122,11 @@ void assess_head(HeadAnalysis<T>& analysis, std::shared_ptr<const ExactPart<T>> 
   const HeadView<T> head = analysis.head();
   if (analysis.output.rows() == 0) {
     Stopwatch watch;
-    Matrix<T> output(head.size(), head.value_width());
+    Matrix<T> output;
     if (analysis.fit) {
-      analysis.apply =
-          StructuredPlan<T>(analysis.fit, head.value_width(), {}, context).apply(head, mutable_view(output), context);
+      std::tie(output, analysis.apply) = fit_output(head, analysis.fit, context);
     } else {
+      output.resize(head.size(), head.value_width());
       const ConvAttentionPlan<T> plan(analysis.weights, head.value_width(), {}, context);
       analysis.apply = plan.apply(head.value, mutable_view(output), context);
     }
@@ -134,6 +151,17 @@ HeadAnalysis<T> analyze_head(HeadTensors<T> tensors, const RecoverOptions& optio
 }
 
 template <Real T>
+HeadAnalysis<T> analyze_head_by_fit(HeadTensors<T> tensors, const StructuredOptions& options, const RunContext& context) {
+  require_valid(tensors.view());
+  require_valid(options, tensors.query.rows());
+  auto shared = std::make_shared<const HeadTensors<T>>(std::move(tensors));
+  const auto exact = std::make_shared<const ExactPart<T>>(exact_part(shared->view(), context));
+  HeadAnalysis<T> analysis = fit_head(std::move(shared), exact, options, true, context);
+  assess_head(analysis, exact, context);
+  return analysis;
+}
+
+template <Real T>
 HeadAnalysis<T> reanalyze_head(const HeadAnalysis<T>& earlier, const RecoverOptions& options, const RunContext& context) {
   HeadAnalysis<T> analysis = recover_head(earlier.tensors, earlier.exact, options, context);
   assess_head(analysis, earlier.exact, context);
@@ -145,9 +173,11 @@ template HeadAnalysis<double> analyze_head(HeadTensors<double>, const RecoverOpt
 template HeadAnalysis<float> recover_head(std::shared_ptr<const HeadTensors<float>>, std::shared_ptr<const ExactPart<float>>,
                                           const RecoverOptions&, const RunContext&, std::vector<Index>);
 template HeadAnalysis<float> fit_head(std::shared_ptr<const HeadTensors<float>>, std::shared_ptr<const ExactPart<float>>,
-                                      const StructuredOptions&, const RunContext&);
+                                      const StructuredOptions&, bool, const RunContext&);
 template HeadAnalysis<double> fit_head(std::shared_ptr<const HeadTensors<double>>, std::shared_ptr<const ExactPart<double>>,
-                                       const StructuredOptions&, const RunContext&);
+                                       const StructuredOptions&, bool, const RunContext&);
+template HeadAnalysis<float> analyze_head_by_fit(HeadTensors<float>, const StructuredOptions&, const RunContext&);
+template HeadAnalysis<double> analyze_head_by_fit(HeadTensors<double>, const StructuredOptions&, const RunContext&);
 template void assess_head(HeadAnalysis<float>&, std::shared_ptr<const ExactPart<float>>, const RunContext&);
 template HeadAnalysis<double> recover_head(std::shared_ptr<const HeadTensors<double>>, std::shared_ptr<const ExactPart<double>>,
                                            const RecoverOptions&, const RunContext&, std::vector<Index>);

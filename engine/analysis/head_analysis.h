@@ -37,6 +37,8 @@ struct HeadAnalysis {
   /// weights hold its lag vectors g_r alone (as scores log g_r), for whoever draws them.
   std::shared_ptr<const StructuredFit> fit;
   StructuredOptions fit_options;
+  /// Of a fit, where it was asked for: ||Y~ - Y||_F / ||Y||_F over odd rows when columns and lags are fitted to even ones.
+  double heldout_error = ErrorReport::unknown;
   ApplyReport apply;
   ErrorReport error;
   /// 2 (e^{2 eps} - 1) max |V|, only where it is proved: eps <= delta / (5 T), and the recovered scores are within 2 eps of the
@@ -60,11 +62,16 @@ template <Real T>
 HeadAnalysis<T> recover_head(std::shared_ptr<const HeadTensors<T>> head, std::shared_ptr<const ExactPart<T>> exact,
                              const RecoverOptions& options, const RunContext& context = {}, std::vector<Index> starts = {});
 
-/// The same by a structured fit. `exact` must be complete, unless the fit is to be a sampled one. Throws InvalidArgument (bad
-/// options, or an exact part that does not do), Cancelled.
+/// The same by a structured fit to all entries; `exact` must be complete. With `heldout` the fit is made once more, to half of
+/// the rows. Throws InvalidArgument (bad options, or an exact part that does not do), Cancelled.
 template <Real T>
 HeadAnalysis<T> fit_head(std::shared_ptr<const HeadTensors<T>> head, std::shared_ptr<const ExactPart<T>> exact,
-                         const StructuredOptions& options, const RunContext& context = {});
+                         const StructuredOptions& options, bool heldout, const RunContext& context = {});
+
+/// Exact attention, the fit with its held-out error, output and error of the whole of `head`. Throws InvalidArgument (bad
+/// options), Cancelled.
+template <Real T>
+HeadAnalysis<T> analyze_head_by_fit(HeadTensors<T> head, const StructuredOptions& options, const RunContext& context = {});
 
 /// The second half: the output, unless it is there already, and the error over the rows that `exact`, which becomes the analysis'
 /// own, knows. Throws Cancelled; the analysis is then as it was, or complete but for the error.

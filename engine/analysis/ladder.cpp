@@ -1,5 +1,6 @@
 #include "analysis/ladder.h"
 
+#include "analysis/error_report.h"
 #include "analysis/stopwatch.h"
 #include "analysis/yardsticks.h"
 #include "basis/structured.h"
@@ -18,8 +19,6 @@
 namespace convbasis {
 namespace {
 
-constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
-
 StructuredOptions structured(const LadderOptions& options) {
   return {.band = options.band,
           .columns = options.columns,
@@ -28,25 +27,18 @@ StructuredOptions structured(const LadderOptions& options) {
           .rounds = options.rounds};
 }
 
-/// The relative error over those of the known rows that `counts` picks; NaN when there are none.
-template <Real T, class Counts>
-double error_over(const ExactPart<T>& exact, const Matrix<T>& output, const Counts& counts) {
+/// The relative error over the known rows.
+template <Real T>
+double known_row_error(const ExactPart<T>& exact, const Matrix<T>& output) {
   double difference = 0.0;
   double size = 0.0;
-  bool any = false;
   for (std::size_t x = 0; x < exact.rows.size(); ++x) {
-    if (!counts(exact.rows[x])) continue;
-    any = true;
     const Eigen::RowVectorXd wanted = exact.output.row(static_cast<Index>(x)).template cast<double>();
     difference += (output.row(exact.rows[x]).template cast<double>() - wanted).squaredNorm();
     size += wanted.squaredNorm();
   }
-  if (!any) return unknown;
   return difference == 0.0 ? 0.0 : std::sqrt(difference / size);
 }
-
-bool any_row(Index) { return true; }
-bool odd_row(Index row) { return row % 2 == 1; }
 
 HeadSums changed(const HeadSums& sums, RestSums (RestSums::*change)() const) {
   return {(sums.all.*change)(), sums.even ? std::optional(((*sums.even).*change)()) : std::nullopt};
@@ -132,7 +124,7 @@ class LadderMaker {
     LadderRung rung{.key = std::string(rung::nonnegative_rank), .band = exact.band, .columns = options_.columns, .rank = rank};
     rung.cost = ladder_cost(n_, exact.band, options_.columns, 0, false) + 2.0 * static_cast<double>(rank);
     rung.seconds = watch.lap();
-    rung.error = error_over(exact_, output, any_row);
+    rung.error = known_row_error(exact_, output);
     ladder_.rungs.push_back(std::move(rung));
   }
 
@@ -144,7 +136,7 @@ class LadderMaker {
     LadderRung rung{.key = std::string(rung::truncated_svd), .rank = rank};
     rung.cost = 2.0 * static_cast<double>(rank);
     rung.seconds = watch.lap();
-    rung.error = error_over(exact_, output, any_row);
+    rung.error = known_row_error(exact_, output);
     ladder_.rungs.push_back(std::move(rung));
   }
 
@@ -175,11 +167,11 @@ class LadderMaker {
     LadderRung rung{.key = std::string(key), .band = fit.exact.band, .columns = options_.columns, .k = fit.k()};
     rung.cost = ladder_cost(n_, rung.band, rung.columns, rung.k, kind != RestKind::dropped);
     const auto [output, seconds] = applied(std::move(fit));
-    rung.error = error_over(exact_, output, any_row);
+    rung.error = known_row_error(exact_, output);
     rung.seconds = seconds;
     if (sums.even) {
       // Without fitted columns or lags a row depends on itself alone.
-      rung.heldout_error = kind == RestKind::fitted ? heldout(sums, options) : error_over(exact_, output, odd_row);
+      rung.heldout_error = kind == RestKind::fitted ? heldout(sums, options) : odd_row_error(exact_, output);
     }
     ladder_.rungs.push_back(std::move(rung));
   }
@@ -188,7 +180,7 @@ class LadderMaker {
     Stopwatch watch;
     StructuredFit fit = fit_heldout(head_, std::span<const double>(lse_), sums, options, quiet_);
     ladder_.fit_seconds += watch.lap();
-    return error_over(exact_, applied(std::move(fit)).first, odd_row);
+    return odd_row_error(exact_, applied(std::move(fit)).first);
   }
 
   const HeadView<T>& head_;
