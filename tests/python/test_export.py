@@ -18,6 +18,9 @@ import unittest
 from pathlib import Path
 from typing import Any
 
+from torch_python import use_torch_python
+
+use_torch_python("numpy", "torch", "transformers", "safetensors")
 os.environ["TQDM_DISABLE"] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # tests run side by side, and threads that spin would stop each other
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
