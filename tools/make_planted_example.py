@@ -7,9 +7,9 @@ With R the rotary rotation of one position, q_i = R^i q and k_j = R^j kappa_r fo
 S_ij = scale q^T R^(j-i) kappa_r, which depend inside a segment on i - j alone: a conv basis with one lag vector for each segment. The noise
 changes every key by a little; `noise` is the largest change of any score under the diagonal, the eps of the theory.
 
-The file holds `layers.0.q`, `.k` = (5, 1024, 64) and `.v` = (5, 1024, 16) in float32 (float16 would be noise of its own: 4e-3). Its metadata `planted` is
-a JSON list with, for each head, k, noise, starts, T, delta (the basis is (T, delta)-non-degenerate) and largest_noise, delta / (5 T), up to which
-recovery is proved to work. The same numpy gives the same file; another may change last digits.
+The file holds `layers.0.q`, `.k` = (5, 1024, 64) and `.v` = (5, 1024, 16) in float32 (float16 would be noise of its own). Its metadata
+`planted` is a JSON list with, for each head, k, noise, starts, T, delta (the basis is (T, delta)-non-degenerate) and largest_noise,
+delta / (5 T), up to which recovery is proved to work. The same numpy gives the same file; another may change last digits.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ LAYERS, HEADS, HEAD_WIDTH = 4, 4, 32
 WIDTH = HEADS * HEAD_WIDTH
 WINDOW, BATCH = 512, 8  # bytes in a training window, windows in a step
 HELD_OUT = 20  # every 20th file
+EVALUATED = 64  # windows of the files kept back on which the loss is measured
 SEPARATOR = b"\0"
 # Tests hold odd bytes, other packages are not the standard library, and build records name the machine that Python was built on.
 LEFT_OUT = ("test", "tests", "idle_test", "site-packages", "dist-packages", "_sysconfigdata")
@@ -137,9 +138,9 @@ def train(model: Model, text: Tensor, steps: int, seed: int) -> None:
             print(f"step {step}/{steps}: {loss.item() / math.log(2):.3f} bits a byte, {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
-def evaluate(model: Model, text: Tensor, windows: int = 64) -> float:
+def evaluate(model: Model, text: Tensor) -> float:
     """Bits a byte over windows spread evenly over the text."""
-    starts = torch.linspace(0, len(text) - WINDOW - 1, windows).long()
+    starts = torch.linspace(0, len(text) - WINDOW - 1, EVALUATED).long()
     batches = text[starts[:, None] + torch.arange(WINDOW + 1)].long().split(BATCH)
     with torch.no_grad():
         losses = [loss_of(model, batch, score_bias(WINDOW)).item() for batch in batches]

@@ -1,7 +1,7 @@
 """The structured fit of one head as a slow, readable reference. Mathematics page, section 7.
 
-Weights P_ij of causal attention are taken apart into an exact band, exact columns, and for the rest A_ij = a_i b_j g_seg(j)[i - j], which is fitted by
-Kullback-Leibler with rounds of proportional fitting. Everything is n x n here; all numbers are float64.
+Weights P_ij of causal attention are taken apart into an exact band, exact columns, and for the rest A_ij = a_i b_j g_seg(j)[i - j], which
+is fitted by Kullback-Leibler with rounds of proportional fitting. Everything is n x n here; all numbers are float64.
 """
 
 from __future__ import annotations

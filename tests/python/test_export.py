@@ -216,6 +216,15 @@ class WhatIsAdded(unittest.TestCase):
             with self.assertRaisesRegex(attention_capture.CaptureError, "neither causal nor a sliding window"):
                 attention_capture.split_added(mask[None], 4.0)
 
+    def test_mask_and_bias_of_the_registry(self) -> None:
+        hidden = self.above | (self.lag >= 7)
+        given = self.bias[None][:, :, self.lag] + self.rows
+        for mask, window in ((None, None), (~hidden[None, None], 7), (torch.zeros(1, 1, TOKENS, TOKENS).masked_fill(hidden, -torch.inf), 7)):
+            self.assertEqual(attention_capture.added_by(mask, None, self.query[None]), (None, window))
+            bias, found = attention_capture.added_by(mask, given, self.query[None])
+            self.assertEqual(found, window)
+            self.assertTrue(float((bias - self.bias)[:, :window].abs().max()) <= 1e-5)
+
     def test_falcon_rounds_its_bias_beyond_256_tokens_and_is_refused(self) -> None:
         with tempfile.TemporaryDirectory() as folder, self.assertRaisesRegex(export.ExportError, "no function of the lag"):
             export_to(folder, make_model(FAMILIES["falcon, alibi"][0]), some_ids(400))
@@ -269,6 +278,23 @@ class Writing(unittest.TestCase):
             with self.assertRaisesRegex(export.ExportError, "bf16 or f32"):
                 export.LayerWriter(file, "f16", None, None)(0, inputs)
             export.LayerWriter(file, "bf16", None, None)(0, inputs)
+
+    def test_a_bias_that_is_no_straight_line_is_not_called_alibi(self) -> None:
+        line = -torch.arange(TOKENS).float()[None] / 8
+        for bias, name in ((line, "alibi"), (line.square(), "bias")):
+            with tempfile.TemporaryDirectory() as folder, ActivationFile(Path(folder) / "out") as file:
+                writer = export.LayerWriter(file, "f16", None, None)
+                writer(3, attention_capture.LayerInputs(*torch.zeros(3, 1, TOKENS, WIDTH), 0.5, bias))
+                self.assertEqual(writer.metadata(None, "m", export.Sequence([1], ["a"], "t", 0))["position"], name)
+                with self.assertRaisesRegex(export.ExportError, "layer 3 attends more than once"):
+                    writer(3, attention_capture.LayerInputs(*torch.zeros(3, 1, TOKENS, WIDTH), 0.5, bias))
+
+    def test_a_model_without_softmax_is_refused(self) -> None:
+        config = transformers.MambaConfig(hidden_size=HIDDEN, num_hidden_layers=1, vocab_size=VOCABULARY, state_size=4)
+        with tempfile.TemporaryDirectory() as folder:
+            with self.assertRaisesRegex(export.ExportError, "no softmax of a product"):
+                export_to(folder, make_model(config), some_ids())
+            self.assertEqual(os.listdir(folder), [])
 
     def test_file_is_as_the_safetensors_library_wants_it(self) -> None:
         chance = torch.Generator().manual_seed(5)
