@@ -14,7 +14,7 @@ S_ij = scale q_i.k_j + bias[i - j]. Metadata:
 
     scale           the factor on q.k; a JSON object {"layer": factor} when layers differ
     model, tokens   its name, and a JSON list with the text of each token
-    position        how it knows positions: rotary, alibi, bias (any other bias by lag), learned, sinusoidal or none
+    position        how it knows positions: rotary, alibi, bias (any other bias by lag), learned, sinusoidal; none if not recognised
     sliding_window  JSON object {"layer": w}: in these layers token i sees the tokens j with i - j < w only; absent when there are none
     missing         JSON object {"layer": text}: what else those layers' attention uses, such as a soft cap; absent when nothing
     heads           JSON list: which query heads of the model the file's are; absent when all
