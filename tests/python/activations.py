@@ -28,18 +28,31 @@ def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     return tensors, metadata
 
 
-def causal_probabilities(query: np.ndarray, key: np.ndarray, scale: float) -> np.ndarray:
-    """softmax(scale Q K^T) on and below the diagonal, n x n, in float64."""
-    scores = np.where(np.tri(len(query), dtype=bool), scale * (query @ key.T), -np.inf)
+def causal_probabilities(query: np.ndarray, key: np.ndarray, scale: float, bias: np.ndarray | None = None,
+                         window: int | None = None) -> np.ndarray:
+    """softmax(scale Q K^T + bias[i - j]) over 0 <= i - j < window, n x n, in float64. Without bias and window: plain causal attention."""
+    n = len(query)
+    lag = np.arange(n)[:, None] - np.arange(n)
+    scores = scale * (query @ key.T)
+    if bias is not None:
+        scores = scores + bias[np.maximum(lag, 0)]
+    scores = np.where((lag >= 0) & (lag < (window or n)), scores, -np.inf)
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def head_output(tensors: dict[str, np.ndarray], layer: int, head: int, scale: float) -> np.ndarray:
-    """Causal attention of one head, n x d_v, in float64; the query heads share the key/value heads evenly."""
+def head_output(tensors: dict[str, np.ndarray], layer: int, head: int, scale: float, window: int | None = None) -> np.ndarray:
+    """Attention of one head, n x d_v, in float64; the query heads share the key/value heads evenly. A bias in the file is added."""
     query, key, value = (tensors[f"layers.{layer}.{letter}"] for letter in "qkv")
+    bias = tensors.get(f"layers.{layer}.bias")
     kv_head = head * len(key) // len(query)
-    return causal_probabilities(query[head], key[kv_head], scale) @ value[kv_head]
+    return causal_probabilities(query[head], key[kv_head], scale, None if bias is None else bias[head], window) @ value[kv_head]
+
+
+def layer_setting(metadata: dict[str, str], name: str, layer: int) -> float | None:
+    """What the metadata say about one layer: a number for all, or a JSON object {"layer": number}; None where they say nothing."""
+    stored = json.loads(metadata.get(name, "null"))
+    return stored.get(str(layer)) if isinstance(stored, dict) else stored
 
 
 def relative_error(approximate: np.ndarray, exact: np.ndarray) -> float:
