@@ -72,7 +72,7 @@ TEST(Npz, StoredAndCompressedArraysOfAllOrders) {
 }
 
 RC_GTEST_PROP(NpzProperty, AnyRangeOfCompressedArrays, ()) {
-  const auto count = *rc::gen::inRange<std::size_t>(0, 40'000);
+  const auto count = *rc::gen::inRange<std::size_t>(0, 10'000);
   const std::vector<float> numbers = counting(count);
   const TemporaryFolder folder;
   const auto file = open_tensor_file(folder.write(
