@@ -71,7 +71,7 @@ struct Activations::State {
   std::vector<LayerSources> sources;
 
   void add_layers(const Group& group, const ActivationHints& hints);
-  void add_layers(const AttentionTensor& attention, const ActivationHints& hints);
+  void add_layers(const AttentionTensor& attention, const ActivationHints& hints, const RunContext& context);
   AxesHints axes_hints(const ActivationHints& hints) const;
   double scale_of(Index layer, Index width) const;
   void set_bias(LayerInfo& info, LayerSources& source) const;
@@ -223,9 +223,9 @@ void Activations::State::set_value(LayerInfo& info, LayerSources& source, const 
                   probe_width, why_not);
 }
 
-void Activations::State::add_layers(const AttentionTensor& attention, const ActivationHints& hints) {
+void Activations::State::add_layers(const AttentionTensor& attention, const ActivationHints& hints, const RunContext& context) {
   std::string why;
-  const AttentionKind kind = tell_kind(attention, hints.attention_kind, why);
+  const AttentionKind kind = tell_kind(attention, hints.attention_kind, why, context);
   for (Index i = 0; i < attention.layers; ++i) {
     LayerInfo info;
     info.layer = attention.layers > 1 ? i : attention.layer.value_or(0);
@@ -294,11 +294,15 @@ void require_consistent(const ActivationHints& hints) {
     throw InvalidArgument(fmt::format("the head count is {}; it must be at least 1", *hints.heads));
 }
 
-Activations Activations::open(const std::vector<std::filesystem::path>& paths, const ActivationHints& hints) {
+Activations Activations::open(const std::vector<std::filesystem::path>& paths, const ActivationHints& hints,
+                              const RunContext& context) {
   if (paths.empty()) throw InvalidArgument("no file was given; expected at least one tensor file");
   require_consistent(hints);
   auto state = std::make_shared<State>();
-  for (const std::filesystem::path& path : paths) state->files.push_back(open_tensor_file(path));
+  for (const std::filesystem::path& path : paths) {
+    context.check();
+    state->files.push_back(open_tensor_file(path));
+  }
   state->metadata = read_metadata(state->files);
   std::vector<Group> groups;
   if (!hints.attention_name) {
@@ -306,7 +310,8 @@ Activations Activations::open(const std::vector<std::filesystem::path>& paths, c
   }
   for (const Group& group : groups) state->add_layers(group, hints);
   if (groups.empty() && !hints.query_name) {
-    for (const AttentionTensor& found : find_attention(state->files, hints.attention_name)) state->add_layers(found, hints);
+    for (const AttentionTensor& found : find_attention(state->files, hints.attention_name))
+      state->add_layers(found, hints, context);
   }
   if (state->layers.empty()) fail_without_heads(state->files);
   state->sort_layers();

@@ -59,8 +59,9 @@ struct LayerInfo {
 class Activations {
  public:
   /// Opens all files together. Throws FileError (with the reason and what would be right) when no head is found, or
-  /// when Q, K, V do not fit each other. Reads headers, and a few rows of attention matrices.
-  static Activations open(const std::vector<std::filesystem::path>& paths, const ActivationHints& hints = {});
+  /// when Q, K, V do not fit each other; Cancelled. Reads headers, and a few rows of attention matrices.
+  static Activations open(const std::vector<std::filesystem::path>& paths, const ActivationHints& hints = {},
+                          const RunContext& context = {});
 
   const std::vector<LayerInfo>& layers() const;
   /// Throws InvalidArgument, listing what exists, when there is no such layer.

@@ -117,10 +117,10 @@ struct RowLook {
 
 constexpr double tolerance = 0.02;  ///< bfloat16 rounds each entry by up to 1 in 256, all the same way at worst
 
-RowLook look_at(const AttentionTensor& attention, const PayloadMatrix& place, Index row) {
+RowLook look_at(const AttentionTensor& attention, const PayloadMatrix& place, Index row, const RunContext& context) {
   Matrix<double> values(1, attention.size);
   attention.file->read<double>(*attention.tensor, {place.first + row * place.row_stride, place.row_stride, place.column_stride},
-                               mutable_view(values));
+                               mutable_view(values), context);
   RowLook look;
   for (Index column = 0; column < attention.size; ++column) {
     const double value = values(0, column);
@@ -221,25 +221,28 @@ std::vector<AttentionTensor> find_attention(const Files& files, const std::optio
   return found;
 }
 
-AttentionKind tell_kind(const AttentionTensor& attention, std::optional<AttentionKind> settled, std::string& why) {
+AttentionKind tell_kind(const AttentionTensor& attention, std::optional<AttentionKind> settled, std::string& why,
+                        const RunContext& context) {
   if (settled == AttentionKind::scores) {
     why = "taken for scores, as given";
     return *settled;
   }
   bool in_range = true;
   bool sums_to_one = true;
+  bool some_attended = false;
   double most_later = 0.0;
   Index looked_at = 0;
   for (const Index head : std::set<Index>{0, attention.heads - 1}) {
     for (const Index row : sampled_rows(attention.size)) {
-      const RowLook look = look_at(attention, attention.place(0, head), row);
+      const RowLook look = look_at(attention, attention.place(0, head), row, context);
       ++looked_at;
       in_range = in_range && look.in_range;
       sums_to_one = sums_to_one && (std::abs(look.sum - 1.0) <= tolerance || look.sum == 0.0);
+      some_attended = some_attended || look.sum != 0.0;
       most_later = std::max(most_later, look.later);
     }
   }
-  if (!settled && !(in_range && sums_to_one)) {
+  if (!settled && !(in_range && sums_to_one && some_attended)) {
     why = fmt::format("taken for scores: in {} rows looked at, not all entries lie in [0, 1] and sum to 1", looked_at);
     return AttentionKind::scores;
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "attention/head.h"
+#include "core/run_context.h"
 #include "data/tensor_file.h"
 
 #include <memory>
@@ -43,8 +44,9 @@ std::vector<AttentionTensor> find_attention(const std::vector<std::unique_ptr<Te
                                             const std::optional<std::string>& name);
 
 /// Reads a few rows: probabilities lie in [0, 1] and sum to 1 (within 2 in 100, as bfloat16 rounds) or, where nothing is attended
-/// to, to 0. `settled` overrides. Sets why, half a sentence. Throws FileError for probabilities that are not causal.
-AttentionKind tell_kind(const AttentionTensor& attention, std::optional<AttentionKind> settled, std::string& why);
+/// to, to 0. `settled` overrides. Sets why, half a sentence. Throws FileError for probabilities that are not causal; Cancelled.
+AttentionKind tell_kind(const AttentionTensor& attention, std::optional<AttentionKind> settled, std::string& why,
+                        const RunContext& context = {});
 
 /// The scores of one head, read from the file on demand: the logarithm of probabilities, or scores as they are; 0 and minus
 /// infinity become masked_score. read() throws FileError for NaN, plus infinity and probabilities outside [0, 1.02], on or below

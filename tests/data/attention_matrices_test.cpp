@@ -14,6 +14,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <stop_token>
 
 namespace convbasis {
 namespace {
@@ -154,6 +155,15 @@ TEST_F(AttentionTest, ScoresMayHoldMasksAndAnythingAboveTheDiagonal) {
   EXPECT_EQ(whole(activations.load<double>(0, 0)), expected);
 }
 
+TEST_F(AttentionTest, RowsThatAttendToNothing) {
+  Matrix<double> padded = probabilities(6, 3);
+  padded.topRows(2).setZero();
+  const Activations activations = open({one_head("attn", padded)});
+  EXPECT_EQ(activations.layers().front().attention_kind, AttentionKind::probabilities);
+  EXPECT_EQ(activations.load<double>(0, 0).matrix->size(), 6);
+  EXPECT_EQ(open({one_head("attn", Matrix<double>::Zero(6, 6))}).layers().front().attention_kind, AttentionKind::scores);
+}
+
 TEST_F(AttentionTest, TheUserSettlesTheKind) {
   const Matrix<double> matrix = probabilities(4, 7);
   ActivationHints hints;
@@ -199,6 +209,9 @@ TEST_F(AttentionTest, WhatIsAmbiguousOrUnfitIsRefused) {
   EXPECT_THAT(problem({one_head("a0.attn0", matrix), one_head("a0.attn1", matrix)}), HasSubstr("could both be"));
   EXPECT_THAT(problem({tensor("layers.0.attn", {2, 1, 4, 4}, {matrix, matrix})}),
               HasSubstr("holds 2 sequences; save one: (1, heads, n, n)"));
+  EXPECT_THAT(problem({tensor("attn", {2, 4, 4}, {matrix, matrix}), tensor("attn.1", {4, 4}, {matrix}),
+                       tensor("attn.2", {4, 4}, {matrix})}),
+              HasSubstr("could both be attention matrices"));
   EXPECT_THAT(problem({tensor("attn", {0, 4, 4}, {})}), HasSubstr("is empty; expected at least one head"));
 }
 
@@ -276,6 +289,17 @@ TEST_F(AttentionTest, TheOutputIsTheMatrixTimesTheValues) {
   exact_attention<double>(head.view(), mutable_view(output), lse);
   // exp(log p) is p but for a few roundings.
   EXPECT_TRUE((output - matrix * head.value).cwiseAbs().maxCoeff() <= 1e-13);
+}
+
+TEST_F(AttentionTest, OpeningAndLoadingStop) {
+  const auto path = folder_.write("a", test::safetensors_bytes({one_head("attn", probabilities(9, 5)), values("v", {9, 3})}));
+  std::stop_source stop;
+  RunContext context;
+  context.stop = stop.get_token();
+  const Activations activations = Activations::open({path}, {}, context);
+  stop.request_stop();
+  EXPECT_THROW((void)Activations::open({path}, {}, context), Cancelled);
+  EXPECT_THROW((void)activations.load<float>(0, 0, 0, context), Cancelled);
 }
 
 TEST_F(AttentionTest, TheFilesStayOpenWithTheHead) {
