@@ -30,7 +30,7 @@ std::string layers_text(const std::vector<LayerInfo>& layers) {
 }
 
 template <Real T>
-void require_finite(const Source& source, Index head, const Matrix<T>& matrix) {
+void require_finite(const PlacedTensor& source, Index head, const Matrix<T>& matrix) {
   if (matrix.allFinite()) return;
   for (Index row = 0; row < matrix.rows(); ++row) {
     for (Index column = 0; column < matrix.cols(); ++column) {
@@ -59,7 +59,7 @@ Matrix<T> probe_values(Index n) {
 /// `sources[i]` are the tensors of `layers[i]`.
 struct Activations::State {
   struct LayerSources {
-    Source query, key, value, bias;
+    PlacedTensor query, key, value, bias;
     std::optional<AttentionTensor> attention;
     std::string value_layout;
     Index layer_in_tensor = 0;  ///< above 0 only where the layers are an axis of the tensors
@@ -70,20 +70,20 @@ struct Activations::State {
   std::vector<LayerInfo> layers;
   std::vector<LayerSources> sources;
 
-  void add_layers(const Group& group, const ActivationHints& hints);
+  void add_layers(const TensorGroup& group, const ActivationHints& hints);
   void add_layers(const AttentionTensor& attention, const ActivationHints& hints, const RunContext& context);
   AxesHints axes_hints(const ActivationHints& hints) const;
   double scale_of(Index layer, Index width) const;
   void set_bias(LayerInfo& info, LayerSources& source) const;
   void set_value(LayerInfo& info, LayerSources& source, const ActivationHints& hints, std::optional<Index> layer) const;
-  std::vector<Source> values_named(const ActivationHints& hints, std::optional<Index> layer) const;
+  std::vector<PlacedTensor> values_named(const ActivationHints& hints, std::optional<Index> layer) const;
   void sort_layers();
   void require_tokens_fit() const;
   /// The position of a layer number in `layers`.
   std::size_t position_of(Index layer) const;
   template <Real T>
-  Matrix<T> load_matrix(const Source& source, const std::string& layout, Index layer_in_tensor, Index head, Index n, Index width,
-                        const RunContext& context) const;
+  Matrix<T> load_matrix(const PlacedTensor& source, const std::string& layout, Index layer_in_tensor, Index head, Index n,
+                        Index width, const RunContext& context) const;
   template <Real T>
   std::vector<T> load_bias(const LayerInfo& info, const LayerSources& source, Index head, Index n,
                            const RunContext& context) const;
@@ -129,7 +129,7 @@ void Activations::State::set_bias(LayerInfo& info, LayerSources& source) const {
   }
 }
 
-void Activations::State::add_layers(const Group& group, const ActivationHints& hints) {
+void Activations::State::add_layers(const TensorGroup& group, const ActivationHints& hints) {
   require_one_claim(group);
   require_floating(group);
   LayerSources trio;
@@ -165,8 +165,8 @@ void Activations::State::add_layers(const Group& group, const ActivationHints& h
   }
 }
 
-std::vector<Source> Activations::State::values_named(const ActivationHints& hints, std::optional<Index> layer) const {
-  std::vector<Source> found;
+std::vector<PlacedTensor> Activations::State::values_named(const ActivationHints& hints, std::optional<Index> layer) const {
+  std::vector<PlacedTensor> found;
   for (const auto& file : files) {
     for (const TensorInfo& tensor : file->tensors()) {
       std::optional<Index> named;
@@ -188,7 +188,7 @@ std::vector<Source> Activations::State::values_named(const ActivationHints& hint
 /// The value tensor of the layer where exactly one fits the matrices, else random signs.
 void Activations::State::set_value(LayerInfo& info, LayerSources& source, const ActivationHints& hints,
                                    std::optional<Index> layer) const {
-  const std::vector<Source> named = values_named(hints, layer);
+  const std::vector<PlacedTensor> named = values_named(hints, layer);
   std::string why_not = "no value tensor of this layer was found";
   if (named.size() > 1) why_not = "several tensors could be the values";
   if (named.size() == 1) {
@@ -304,11 +304,11 @@ Activations Activations::open(const std::vector<std::filesystem::path>& paths, c
     state->files.push_back(open_tensor_file(path));
   }
   state->metadata = read_metadata(state->files);
-  std::vector<Group> groups;
+  std::vector<TensorGroup> groups;
   if (!hints.attention_name) {
     groups = hints.query_name ? groups_by_hints(state->files, hints) : groups_by_name(state->files);
   }
-  for (const Group& group : groups) state->add_layers(group, hints);
+  for (const TensorGroup& group : groups) state->add_layers(group, hints);
   if (groups.empty() && !hints.query_name) {
     for (const AttentionTensor& found : find_attention(state->files, hints.attention_name))
       state->add_layers(found, hints, context);
@@ -346,8 +346,8 @@ Index Activations::kv_head(Index layer, Index head) const {
 }
 
 template <Real T>
-Matrix<T> Activations::State::load_matrix(const Source& source, const std::string& layout, Index layer_in_tensor, Index head,
-                                          Index n, Index width, const RunContext& context) const {
+Matrix<T> Activations::State::load_matrix(const PlacedTensor& source, const std::string& layout, Index layer_in_tensor,
+                                          Index head, Index n, Index width, const RunContext& context) const {
   Matrix<T> matrix(n, width);
   source.file->read(*source.tensor, locate_head(*source.tensor, layout, layer_in_tensor, head, width), mutable_view(matrix),
                     context);
@@ -388,7 +388,7 @@ HeadTensors<T> Activations::load(Index layer, Index head, Index n, const RunCont
     throw InvalidArgument(fmt::format("n is {}; {} layer {} has {} tokens", n, display_name(), layer, info.size));
   }
   if (n == 0) n = info.size;
-  const auto load_role = [&](const Source& source, const std::string& layout, Index tensor_head, Index width) {
+  const auto load_role = [&](const PlacedTensor& source, const std::string& layout, Index tensor_head, Index width) {
     return state_->load_matrix<T>(source, layout, sources.layer_in_tensor, tensor_head, n, width, context);
   };
   HeadTensors<T> tensors;

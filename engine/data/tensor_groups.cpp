@@ -15,12 +15,12 @@ namespace {
 template <class Visit>
 void for_each_tensor(const TensorFiles& files, Visit visit) {
   for (const auto& file : files) {
-    for (const TensorInfo& tensor : file->tensors()) visit(Source{file.get(), &tensor});
+    for (const TensorInfo& tensor : file->tensors()) visit(PlacedTensor{file.get(), &tensor});
   }
 }
 
-std::vector<Group> complete_groups(const std::map<std::string, Group>& named) {
-  std::vector<Group> groups;
+std::vector<TensorGroup> complete_groups(const std::map<std::string, TensorGroup>& named) {
+  std::vector<TensorGroup> groups;
   for (const auto& [name, group] : named) {
     if (group.complete()) groups.push_back(group);
   }
@@ -40,33 +40,33 @@ std::string path_of(const TensorFiles& files) {
   return files.size() == 1 ? files.front()->path().string() : name_for_people(files);
 }
 
-std::vector<Group> groups_by_name(const TensorFiles& files) {
-  std::map<std::string, Group> named;
-  for_each_tensor(files, [&](const Source& source) {
+std::vector<TensorGroup> groups_by_name(const TensorFiles& files) {
+  std::map<std::string, TensorGroup> named;
+  for_each_tensor(files, [&](const PlacedTensor& source) {
     const std::optional<ParsedName> parsed = parse_name(source.tensor->name);
     if (!parsed) return;
-    Group& group = named[parsed->group];
+    TensorGroup& group = named[parsed->group];
     group.layer = parsed->layer;
     group.sources[static_cast<std::size_t>(parsed->role)].push_back(source);
   });
   return complete_groups(named);
 }
 
-std::vector<Group> groups_by_hints(const TensorFiles& files, const ActivationHints& hints) {
+std::vector<TensorGroup> groups_by_hints(const TensorFiles& files, const ActivationHints& hints) {
   const std::array patterns{*hints.query_name, *hints.key_name, *hints.value_name};
   const bool by_layer = patterns[0].find("{L}") != std::string::npos;
   for (const std::string& pattern : patterns) {
     if ((pattern.find("{L}") != std::string::npos) == by_layer) continue;
     throw InvalidArgument("the names given for query, key and value must all hold {L}, or none of them");
   }
-  std::map<std::string, Group> named;
+  std::map<std::string, TensorGroup> named;
   std::array<bool, 3> found{};
-  for_each_tensor(files, [&](const Source& source) {
+  for_each_tensor(files, [&](const PlacedTensor& source) {
     for (std::size_t role = 0; role < patterns.size(); ++role) {
       const std::optional<PatternMatch> match = match_pattern(patterns[role], source.tensor->name);
       if (!match) continue;
       found[role] = true;
-      Group& group = named[by_layer ? fmt::format("{}", *match->layer) : ""];
+      TensorGroup& group = named[by_layer ? fmt::format("{}", *match->layer) : ""];
       if (by_layer || role == 0) group.layer = match->layer;
       group.sources[role].push_back(source);
     }
@@ -74,7 +74,7 @@ std::vector<Group> groups_by_hints(const TensorFiles& files, const ActivationHin
   for (std::size_t role = 0; role < patterns.size(); ++role) {
     if (found[role]) continue;
     throw FileError(path_of(files),
-                    fmt::format("has no tensor {} (given as {})", in_quotes(patterns[role]), name_of(roles[role])));
+                    fmt::format("has no tensor {} (given as {})", in_quotes(patterns[role]), name_of(all_roles[role])));
   }
   return complete_groups(named);
 }
@@ -83,7 +83,7 @@ std::vector<Group> groups_by_hints(const TensorFiles& files, const ActivationHin
   std::vector<std::string> names;
   std::size_t count = 0;
   bool parameters = false;
-  for_each_tensor(files, [&](const Source& source) {
+  for_each_tensor(files, [&](const PlacedTensor& source) {
     parameters = parameters || names_a_parameter(source.tensor->name);
     if (++count <= 5) names.push_back(in_quotes(source.tensor->name));
   });
@@ -101,8 +101,8 @@ std::vector<Group> groups_by_hints(const TensorFiles& files, const ActivationHin
                               held));
 }
 
-void require_one_claim(const Group& group) {
-  for (const Role role : roles) {
+void require_one_claim(const TensorGroup& group) {
+  for (const Role role : all_roles) {
     const auto& claims = group.sources[static_cast<std::size_t>(role)];
     if (claims.size() < 2) continue;
     throw FileError(
@@ -113,9 +113,9 @@ void require_one_claim(const Group& group) {
   }
 }
 
-void require_floating(const Group& group) {
-  for (const Role role : roles) {
-    const Source& source = group.source(role);
+void require_floating(const TensorGroup& group) {
+  for (const Role role : all_roles) {
+    const PlacedTensor& source = group.source(role);
     if (is_floating(source.tensor->dtype)) continue;
     throw FileError(source.file->path().string(),
                     fmt::format("tensor {} ({}) has dtype {}; expected f16, bf16, f32 or f64", in_quotes(source.tensor->name),

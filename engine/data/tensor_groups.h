@@ -14,24 +14,24 @@
 
 namespace convbasis {
 
-inline constexpr std::array roles{Role::query, Role::key, Role::value};
+inline constexpr std::array all_roles{Role::query, Role::key, Role::value};
 
 /// A tensor and the file that holds it.
-struct Source {
+struct PlacedTensor {
   const TensorFile* file = nullptr;
   const TensorInfo* tensor = nullptr;
 };
 
 /// Query, key and value of one name pattern, indexed by Role. `sources[r]` has several entries when several tensors claim the
 /// role.
-struct Group {
+struct TensorGroup {
   std::optional<Index> layer;
-  std::array<std::vector<Source>, 3> sources;
+  std::array<std::vector<PlacedTensor>, 3> sources;
 
   bool complete() const {
     return std::none_of(sources.begin(), sources.end(), [](const auto& claims) { return claims.empty(); });
   }
-  const Source& source(Role role) const { return sources[static_cast<std::size_t>(role)].front(); }
+  const PlacedTensor& source(Role role) const { return sources[static_cast<std::size_t>(role)].front(); }
 };
 
 using TensorFiles = std::vector<std::unique_ptr<TensorFile>>;
@@ -42,14 +42,14 @@ std::string name_for_people(const TensorFiles& files);
 std::string path_of(const TensorFiles& files);
 
 /// The complete groups, by names as parse_name() understands them.
-std::vector<Group> groups_by_name(const TensorFiles& files);
+std::vector<TensorGroup> groups_by_name(const TensorFiles& files);
 /// Those that the user named. Throws InvalidArgument and FileError when there are no such tensors.
-std::vector<Group> groups_by_hints(const TensorFiles& files, const ActivationHints& hints);
+std::vector<TensorGroup> groups_by_hints(const TensorFiles& files, const ActivationHints& hints);
 
 /// Throws FileError: two tensors for one role.
-void require_one_claim(const Group& group);
+void require_one_claim(const TensorGroup& group);
 /// Throws FileError unless all three can be read.
-void require_floating(const Group& group);
+void require_floating(const TensorGroup& group);
 /// Throws FileError with what was found instead of heads and what would be right.
 [[noreturn]] void fail_without_heads(const TensorFiles& files);
 

@@ -50,7 +50,7 @@ std::string use_in_layers(const std::string& name, const std::vector<LayerInfo>&
 /// The name says a role, but the tensor was not taken for it.
 std::string why_no_role(const ParsedName& parsed, const std::set<Role>& claimed, bool some_found) {
   std::vector<std::string_view> missing;
-  for (const Role role : roles) {
+  for (const Role role : all_roles) {
     if (!claimed.contains(role)) missing.push_back(name_of(role));
   }
   if (!missing.empty()) {

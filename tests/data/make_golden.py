@@ -7,7 +7,7 @@ tests need none of these. golden.json is written from the arrays in memory, neve
                (conversion from f16, bf16 and f32 is exact); integers are listed but not read by the program
     "refused": file and words that its error must hold
 
-Usage: make_golden.py
+Usage: ./dev golden, or make_golden.py in a Python that has them. legacy.pt and module.pt hold addresses of memory and differ each time.
 """
 import collections
 import json
