@@ -173,13 +173,14 @@ std::vector<PlacedTensor> Activations::State::values_named(const ActivationHints
       if (hints.value_name) {
         const auto match = match_pattern(*hints.value_name, tensor.name);
         if (!match) continue;
-        named = match->layer;
+        const bool by_layer = hints.value_name->find("{L}") != std::string::npos;
+        named = by_layer ? match->layer : layer;  // a name in full is for whatever layer there is
       } else {
         const auto parsed = parse_name(tensor.name);
         if (!parsed || parsed->role != Role::value) continue;
         named = parsed->layer;
       }
-      if (named == layer && is_floating(tensor.dtype)) found.push_back({file.get(), &tensor});
+      if (named.value_or(0) == layer.value_or(0) && is_floating(tensor.dtype)) found.push_back({file.get(), &tensor});
     }
   }
   return found;

@@ -47,10 +47,13 @@ class InflatedEntries {
   static constexpr std::uint64_t most_bytes = std::uint64_t{2} << 30U;
   using Bytes = std::shared_ptr<const std::vector<std::byte>>;
 
-  explicit InflatedEntries(bool zero_crc_passes) : zero_crc_passes_(zero_crc_passes) {}
+  /// Holds at most `capacity` bytes.
+  explicit InflatedEntries(bool zero_crc_passes, std::uint64_t capacity = most_bytes)
+      : zero_crc_passes_(zero_crc_passes), capacity_(capacity) {}
 
-  /// Throws as whole_entry() does, for entries larger than most_bytes too. Cost: the whole entry, unless it is held.
+  /// Throws as whole_entry() does, for entries larger than the capacity too. Cost: the whole entry, unless it is held.
   Bytes get(const ByteSource& archive, const ZipEntry& entry, const std::string& name, const RunContext& context);
+  std::uint64_t held_bytes() const;
 
  private:
   struct Held {
@@ -58,7 +61,8 @@ class InflatedEntries {
     Bytes bytes;
   };
   bool zero_crc_passes_;
-  std::mutex mutex_;
+  std::uint64_t capacity_;
+  mutable std::mutex mutex_;
   std::list<Held> held_;  ///< last used first
 };
 

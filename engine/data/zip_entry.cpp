@@ -123,18 +123,25 @@ InflatedEntries::Bytes InflatedEntries::get(const ByteSource& archive, const Zip
     held_.splice(held_.begin(), held_, found);
     return held_.front().bytes;
   }
-  if (entry.bytes > most_bytes) {
+  if (entry.bytes > capacity_) {
     throw FileError(name, fmt::format("is compressed and takes {} bytes, which have to be inflated at once; at most {} are. Save "
                                       "it uncompressed, with numpy.savez, or as an npy file",
-                                      entry.bytes, most_bytes));
+                                      entry.bytes, capacity_));
   }
   std::uint64_t total = entry.bytes;
   for (const Held& held : held_) total += held.bytes->size();
-  for (; total > most_bytes; held_.pop_back()) total -= held_.back().bytes->size();
+  for (; total > capacity_; held_.pop_back()) total -= held_.back().bytes->size();
   auto bytes =
-      std::make_shared<const std::vector<std::byte>>(whole_entry(archive, entry, most_bytes, zero_crc_passes_, name, context));
+      std::make_shared<const std::vector<std::byte>>(whole_entry(archive, entry, capacity_, zero_crc_passes_, name, context));
   held_.push_front({entry.data, bytes});
   return bytes;
+}
+
+std::uint64_t InflatedEntries::held_bytes() const {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t total = 0;
+  for (const Held& held : held_) total += held.bytes->size();
+  return total;
 }
 
 ZipEntrySource::ZipEntrySource(const ByteSource& archive, ZipEntry entry, std::shared_ptr<InflatedEntries> inflated)

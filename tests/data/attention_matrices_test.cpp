@@ -195,8 +195,12 @@ TEST_F(AttentionTest, TheUserNamesTheTensor) {
   hints.attention_name = "attn";
   hints.value_name = "q";
   EXPECT_EQ(open(tensors, hints).layers().front().value, "q");
-  hints.value_name = "3.mine";
-  EXPECT_THAT(problem(tensors, hints), HasSubstr("value \"3.mine\" was given, but no value tensor of this layer was found"));
+  hints.attention_name = "5.mine";
+  EXPECT_EQ(open(tensors, hints).layers().front().value, "q");
+  hints.value_name = "{L}.mine";
+  EXPECT_EQ(open(tensors, hints).layers().front().value, "5.mine");
+  hints.value_name = "none";
+  EXPECT_THAT(problem(tensors, hints), HasSubstr("value \"none\" was given, but no value tensor of this layer was found"));
   hints.query_name = "q";
   EXPECT_THAT(problem(tensors, hints), HasSubstr("names were given for attention matrices and for query or key"));
 }

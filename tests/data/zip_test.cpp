@@ -98,6 +98,25 @@ TEST(Zip, ReadsBeyondTheEndOfAnEntryAreRefused) {
   }
 }
 
+TEST(Zip, InflatedEntriesAreDroppedWhenTheyWereNotUsedForLongest) {
+  const TemporaryFolder folder;
+  std::vector<ZipBytes> entries;
+  for (const char* name : {"a", "b", "c"}) entries.push_back(entry(name, name + long_text(100'000), true));
+  const FileReader file(folder.write("a.zip", zip_bytes(entries)));
+  const std::vector<ZipEntry> found = read_zip_directory(file);
+  InflatedEntries inflated(false, 250'000);
+  const auto get = [&](std::size_t i) { return inflated.get(file, found[i], "x", {}); };
+  const InflatedEntries::Bytes first = get(0);
+  const InflatedEntries::Bytes second = get(1);
+  EXPECT_EQ(get(0), first) << "the same bytes, not inflated again";
+  const InflatedEntries::Bytes third = get(2);
+  EXPECT_LE(inflated.held_bytes(), 250'000U);
+  EXPECT_EQ(get(0), first);
+  EXPECT_NE(get(1), second) << "the second was used before the others";
+  EXPECT_EQ(text_of(*second), entries[1].data) << "what somebody still uses stays";
+  EXPECT_EQ(text_of(*get(1)), entries[1].data);
+}
+
 TEST(Zip, InflatingStops) {
   const TemporaryFolder folder;
   const FileReader file(folder.write("a.zip", zip_bytes({entry("a", long_text(100'000), true)})));
@@ -128,6 +147,14 @@ TEST(ZipBadInput, TheEnd) {
   EXPECT_THAT(with_end([](ZipEnd& end) { end.directory = 1'000'000; }),
               HasSubstr("its zip directory should take 47 bytes from position 1000000 on, but its end stands at 83"));
   EXPECT_THAT(with_end([](ZipEnd& end) { end.directory_bytes = 100'000; }), HasSubstr("should take 100000 bytes"));
+}
+
+TEST(ZipBadInput, ALongDirectory) {
+  ZipEnd end;
+  end.directory = 0;
+  end.directory_bytes = (std::uint64_t{64} << 20U) + 1;
+  EXPECT_THAT(problem_of(zip_bytes({entry("a", std::string(70'000'000, '\0'))}, end)),
+              HasSubstr("its zip directory is 67108865 bytes long; at most 67108864 are read"));
 }
 
 TEST(ZipBadInput, TheEndOfZip64) {
