@@ -39,13 +39,13 @@ HeadInput<T> plant(const std::string& specification, const std::optional<Index>&
 }
 
 template <convbasis::Real T>
-HeadInput<T> read(const HeadInputOptions& options) {
+HeadInput<T> read(const HeadInputOptions& options, const RunContext& context) {
   require_some(options.n);
-  const Activations activations = Activations::open(files_or_example(options.files), options.hints);
+  const Activations activations = Activations::open(files_or_example(options.files), options.hints, context);
   HeadInput<T> input;
   input.layer = options.layer.value_or(activations.layers().front().layer);
   input.head = options.head;
-  input.tensors = activations.load<T>(input.layer, input.head, options.n.value_or(0));
+  input.tensors = activations.load<T>(input.layer, input.head, options.n.value_or(0), context);
   input.kv_head = activations.kv_head(input.layer, input.head);
   input.file = activations.display_name();
   input.model = activations.model();
@@ -57,7 +57,7 @@ HeadInput<T> read(const HeadInputOptions& options) {
 template <convbasis::Real T>
 HeadInput<T> load_head(const HeadInputOptions& options, const RunContext& context) {
   const auto start = std::chrono::steady_clock::now();
-  HeadInput<T> input = options.planted ? plant<T>(*options.planted, options.n, context) : read<T>(options);
+  HeadInput<T> input = options.planted ? plant<T>(*options.planted, options.n, context) : read<T>(options, context);
   if (options.scale) input.tensors.scale = *options.scale;
   input.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return input;

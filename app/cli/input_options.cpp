@@ -12,11 +12,19 @@ void add_hint_options(CLI::App& verb, convbasis::ActivationHints& hints) {
   CLI::Option* value = verb.add_option("--v", hints.value_name, "Name of the value tensor")->type_name("NAME");
   query->needs(key)->needs(value);
   key->needs(query);
-  value->needs(query);
   verb.add_option("--layout", hints.layout,
                   "Order of the tensors' axes: hnd, nhd, lhnd, 1hnd, nd or n(hd); h heads, n tokens, d width, l layers")
       ->type_name("STR");
   verb.add_option("--heads", hints.heads, "Number of query heads, which the layout n(hd) needs")->type_name("N");
+  CLI::Option* attention =
+      verb.add_option("--attention", hints.attention_name, "Name of a tensor of attention matrices, heads x n x n, to look at")
+          ->type_name("NAME");
+  attention->excludes(query)->excludes(key);
+  verb.add_option_function<std::string>(
+          "--attention-kind", [&hints](const std::string& name) { hints.attention_kind = convbasis::attention_kind(name); },
+          "What attention matrices hold: probabilities or scores; else told by a few rows")
+      ->check(CLI::IsMember({"probabilities", "scores"}))
+      ->type_name("STR");
 }
 
 std::vector<std::filesystem::path> files_or_example(const std::vector<std::filesystem::path>& files) {

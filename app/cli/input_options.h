@@ -11,7 +11,7 @@
 
 namespace convscope {
 
-/// Declares --q, --k-tensor, --v, --layout and --heads, which settle what the reader cannot guess.
+/// Declares --q, --k-tensor, --v, --layout, --heads, --attention and --attention-kind, which settle what the reader cannot guess.
 void add_hint_options(CLI::App& verb, convbasis::ActivationHints& hints);
 
 /// The files named, or the built-in example when none is. Throws FileError when the example is not installed.

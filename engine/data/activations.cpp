@@ -1,184 +1,22 @@
 #include "data/activations.h"
 
 #include "core/errors.h"
+#include "data/file_metadata.h"
 #include "data/tensor_axes.h"
-#include "data/tensor_names.h"
+#include "data/tensor_groups.h"
 #include "data/untrusted.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
-#include <map>
+#include <random>
 
 namespace convbasis {
 namespace {
 
-constexpr std::array roles{Role::query, Role::key, Role::value};
-
-/// A tensor and the file that holds it.
-struct Source {
-  const TensorFile* file = nullptr;
-  const TensorInfo* tensor = nullptr;
-};
-
-/// Query, key and value of one name pattern, indexed by Role. `sources[r]` has several entries when several tensors claim the
-/// role.
-struct Group {
-  std::optional<Index> layer;
-  std::array<std::vector<Source>, 3> sources;
-
-  bool complete() const {
-    return std::none_of(sources.begin(), sources.end(), [](const auto& claims) { return claims.empty(); });
-  }
-  const Source& source(Role role) const { return sources[static_cast<std::size_t>(role)].front(); }
-};
-
-using Files = std::vector<std::unique_ptr<TensorFile>>;
-
-std::string name_for_people(const Files& files) {
-  std::string name = files.front()->path().filename().string();
-  if (files.size() > 3) return fmt::format("{} and {} more files", name, files.size() - 1);
-  for (std::size_t i = 1; i < files.size(); ++i) name += ", " + files[i]->path().filename().string();
-  return name;
-}
-
-/// What an error about the files together begins with.
-std::string path_of(const Files& files) { return files.size() == 1 ? files.front()->path().string() : name_for_people(files); }
-
-/// Calls visit(source) for every tensor of every file.
-template <class Visit>
-void for_each_tensor(const Files& files, Visit visit) {
-  for (const auto& file : files) {
-    for (const TensorInfo& tensor : file->tensors()) visit(Source{file.get(), &tensor});
-  }
-}
-
-std::vector<Group> complete_groups(const std::map<std::string, Group>& named) {
-  std::vector<Group> groups;
-  for (const auto& [name, group] : named) {
-    if (group.complete()) groups.push_back(group);
-  }
-  return groups;
-}
-
-std::vector<Group> groups_by_name(const Files& files) {
-  std::map<std::string, Group> named;
-  for_each_tensor(files, [&](const Source& source) {
-    const std::optional<ParsedName> parsed = parse_name(source.tensor->name);
-    if (!parsed) return;
-    Group& group = named[parsed->group];
-    group.layer = parsed->layer;
-    group.sources[static_cast<std::size_t>(parsed->role)].push_back(source);
-  });
-  return complete_groups(named);
-}
-
-std::vector<Group> groups_by_hints(const Files& files, const ActivationHints& hints) {
-  const std::array patterns{*hints.query_name, *hints.key_name, *hints.value_name};
-  const bool by_layer = patterns[0].find("{L}") != std::string::npos;
-  for (const std::string& pattern : patterns) {
-    if ((pattern.find("{L}") != std::string::npos) == by_layer) continue;
-    throw InvalidArgument("the names given for query, key and value must all hold {L}, or none of them");
-  }
-  std::map<std::string, Group> named;
-  std::array<bool, 3> found{};
-  for_each_tensor(files, [&](const Source& source) {
-    for (std::size_t role = 0; role < patterns.size(); ++role) {
-      const std::optional<PatternMatch> match = match_pattern(patterns[role], source.tensor->name);
-      if (!match) continue;
-      found[role] = true;
-      Group& group = named[by_layer ? fmt::format("{}", *match->layer) : ""];
-      if (by_layer || role == 0) group.layer = match->layer;
-      group.sources[role].push_back(source);
-    }
-  });
-  for (std::size_t role = 0; role < patterns.size(); ++role) {
-    if (found[role]) continue;
-    throw FileError(path_of(files),
-                    fmt::format("has no tensor {} (given as {})", in_quotes(patterns[role]), name_of(roles[role])));
-  }
-  return complete_groups(named);
-}
-
-[[noreturn]] void fail_without_heads(const Files& files) {
-  std::vector<std::string> names;
-  std::size_t count = 0;
-  bool parameters = false;
-  for_each_tensor(files, [&](const Source& source) {
-    parameters = parameters || names_a_parameter(source.tensor->name);
-    if (++count <= 5) names.push_back(in_quotes(source.tensor->name));
-  });
-  if (count > names.size()) names.emplace_back("...");
-  const std::string held = fmt::format("{} tensor{} ({})", count, count == 1 ? "" : "s", fmt::join(names, ", "));
-  if (parameters) {
-    throw FileError(path_of(files),
-                    fmt::format("no query, key and value among its {}; these are a model's weights, expected activations, as "
-                                "tools/export_activations.py writes them",
-                                held));
-  }
-  throw FileError(path_of(files),
-                  fmt::format("no query, key and value among its {}; expected names such as layers.0.q, layers.0.k, "
-                              "layers.0.v, or give the three names",
-                              held));
-}
-
-void require_one_claim(const Group& group) {
-  for (const Role role : roles) {
-    const auto& claims = group.sources[static_cast<std::size_t>(role)];
-    if (claims.size() < 2) continue;
-    throw FileError(
-        claims[1].file->path().string(),
-        fmt::format("tensor {} and tensor {} of {} are both taken for the {} of one layer; give the three names, or fewer files",
-                    in_quotes(claims[1].tensor->name), in_quotes(claims[0].tensor->name),
-                    claims[0].file->path().filename().string(), name_of(role)));
-  }
-}
-
-void require_floating(const Group& group) {
-  for (const Role role : roles) {
-    const Source& source = group.source(role);
-    if (is_floating(source.tensor->dtype)) continue;
-    throw FileError(source.file->path().string(),
-                    fmt::format("tensor {} ({}) has dtype {}; expected f16, bf16, f32 or f64", in_quotes(source.tensor->name),
-                                name_of(role), name_of(source.tensor->dtype)));
-  }
-}
-
-/// The first file's entry of that name, with its file.
-std::pair<const TensorFile*, std::string> metadata_entry(const Files& files, const std::string& name) {
-  for (const auto& file : files) {
-    const auto found = file->metadata().find(name);
-    if (found != file->metadata().end()) return {file.get(), found->second};
-  }
-  return {nullptr, ""};
-}
-
-std::optional<double> read_scale(const Files& files) {
-  const auto [file, text] = metadata_entry(files, "scale");
-  if (file == nullptr) return std::nullopt;
-  double scale = 0.0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), scale);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(scale)) {
-    throw FileError(file->path().string(), fmt::format("metadata \"scale\" is {}; expected a finite number", in_quotes(text)));
-  }
-  return scale;
-}
-
-std::vector<std::string> read_tokens(const Files& files) {
-  const auto [file, text] = metadata_entry(files, "tokens");
-  if (file == nullptr) return {};
-  const nlohmann::json list = nlohmann::json::parse(text, nullptr, false);
-  const auto is_text = [](const nlohmann::json& entry) { return entry.is_string(); };
-  if (!list.is_array() || !std::all_of(list.begin(), list.end(), is_text)) {
-    throw FileError(file->path().string(), "metadata \"tokens\" is no JSON list of texts");
-  }
-  return list.get<std::vector<std::string>>();
-}
+constexpr Index probe_width = 64;  ///< one word of random bits a token
 
 /// "0 to 29", or "0, 3, 7" where numbers are missing between.
 std::string layers_text(const std::vector<LayerInfo>& layers) {
@@ -192,7 +30,7 @@ std::string layers_text(const std::vector<LayerInfo>& layers) {
 }
 
 template <Real T>
-void require_finite(const Source& source, Index head, const Matrix<T>& matrix) {
+void require_finite(const PlacedTensor& source, Index head, const Matrix<T>& matrix) {
   if (matrix.allFinite()) return;
   for (Index row = 0; row < matrix.rows(); ++row) {
     for (Index column = 0; column < matrix.cols(); ++column) {
@@ -204,40 +42,106 @@ void require_finite(const Source& source, Index head, const Matrix<T>& matrix) {
   }
 }
 
+/// Random signs, the same for every head; the first n rows do not depend on how many follow.
+template <Real T>
+Matrix<T> probe_values(Index n) {
+  Matrix<T> values(n, probe_width);
+  std::mt19937_64 random(20240508);
+  for (Index row = 0; row < n; ++row) {
+    const std::uint64_t bits = random();
+    for (Index column = 0; column < probe_width; ++column) values(row, column) = (bits >> column & 1U) != 0 ? T{1} : T{-1};
+  }
+  return values;
+}
+
 }  // namespace
 
 /// `sources[i]` are the tensors of `layers[i]`.
 struct Activations::State {
   struct LayerSources {
-    Source query, key, value;
+    PlacedTensor query, key, value, bias;
+    std::optional<AttentionTensor> attention;
+    std::string value_layout;
     Index layer_in_tensor = 0;  ///< above 0 only where the layers are an axis of the tensors
   };
 
-  Files files;
+  TensorFiles files;
+  FileMetadata metadata;
   std::vector<LayerInfo> layers;
   std::vector<LayerSources> sources;
-  std::vector<std::string> tokens;
-  std::optional<double> scale;
 
-  void add_layers(const Group& group, const ActivationHints& hints);
+  void add_layers(const TensorGroup& group, const ActivationHints& hints);
+  void add_layers(const AttentionTensor& attention, const ActivationHints& hints, const RunContext& context);
+  AxesHints axes_hints(const ActivationHints& hints) const;
+  double scale_of(Index layer, Index width) const;
+  void set_bias(LayerInfo& info, LayerSources& source) const;
+  void set_value(LayerInfo& info, LayerSources& source, const ActivationHints& hints, std::optional<Index> layer) const;
+  std::vector<PlacedTensor> values_named(const ActivationHints& hints, std::optional<Index> layer) const;
   void sort_layers();
   void require_tokens_fit() const;
   /// The position of a layer number in `layers`.
   std::size_t position_of(Index layer) const;
+  template <Real T>
+  Matrix<T> load_matrix(const PlacedTensor& source, const std::string& layout, Index layer_in_tensor, Index head, Index n,
+                        Index width, const RunContext& context) const;
+  template <Real T>
+  std::vector<T> load_bias(const LayerInfo& info, const LayerSources& source, Index head, Index n,
+                           const RunContext& context) const;
 };
 
-void Activations::State::add_layers(const Group& group, const ActivationHints& hints) {
+AxesHints Activations::State::axes_hints(const ActivationHints& hints) const {
+  AxesHints result;
+  result.layout = hints.layout;
+  result.heads = hints.heads;
+  if (!metadata.tokens.empty()) result.tokens = static_cast<Index>(metadata.tokens.size());
+  return result;
+}
+
+double Activations::State::scale_of(Index layer, Index width) const {
+  if (metadata.scale.all) return *metadata.scale.all;
+  const double usual = 1.0 / std::sqrt(static_cast<double>(width));
+  if (metadata.scale.each.empty()) return usual;
+  const auto found = metadata.scale.each.find(layer);
+  if (found != metadata.scale.each.end()) return found->second;
+  throw FileError(path_of(files), fmt::format("metadata \"scale\" lists numbers by layer, but none for layer {}", layer));
+}
+
+/// The position bias that goes with exported names, and the window that the metadata tell.
+void Activations::State::set_bias(LayerInfo& info, LayerSources& source) const {
+  const auto window = metadata.windows.find(info.layer);
+  if (window != metadata.windows.end()) info.window = window->second;
+  const std::string name = fmt::format("layers.{}.bias", info.layer);
+  if (info.query != fmt::format("layers.{}.q", info.layer)) return;
+  for (const auto& file : files) {
+    const TensorInfo* tensor = file->find(name);
+    if (tensor == nullptr) continue;
+    if (!is_floating(tensor->dtype) || tensor->shape != std::vector<Index>{info.heads, info.size}) {
+      throw FileError(
+          file->path().string(),
+          fmt::format("tensor {} {} of {} is no position bias; expected one floating number for each of {} heads and {} "
+                      "lags, ({}, {})",
+                      in_quotes(name), shape_text(tensor->shape), convbasis::name_of(tensor->dtype), info.heads, info.size,
+                      info.heads, info.size));
+    }
+    source.bias = {file.get(), tensor};
+    info.bias = name;
+    return;
+  }
+}
+
+void Activations::State::add_layers(const TensorGroup& group, const ActivationHints& hints) {
   require_one_claim(group);
   require_floating(group);
-  const LayerSources trio{group.source(Role::query), group.source(Role::key), group.source(Role::value), 0};
-  AxesHints axes_hints;
-  axes_hints.layout = hints.layout;
-  axes_hints.heads = hints.heads;
-  if (!tokens.empty()) axes_hints.tokens = static_cast<Index>(tokens.size());
-  axes_hints.numbered = group.layer.has_value();
-  axes_hints.exported = group.layer && trio.query.tensor->name == fmt::format("layers.{}.q", *group.layer);
+  LayerSources trio;
+  trio.query = group.source(Role::query);
+  trio.key = group.source(Role::key);
+  trio.value = group.source(Role::value);
+  AxesHints axes = axes_hints(hints);
+  axes.numbered = group.layer.has_value();
+  axes.exported = group.layer && trio.query.tensor->name == fmt::format("layers.{}.q", *group.layer);
   const AxesReading reading =
-      read_axes(trio.query.file->path().string(), {trio.query.tensor, trio.key.tensor, trio.value.tensor}, axes_hints);
+      read_axes(trio.query.file->path().string(), {trio.query.tensor, trio.key.tensor, trio.value.tensor}, axes);
+  trio.value_layout = reading.layout;
   for (Index i = 0; i < reading.layers; ++i) {
     LayerInfo info;
     info.layer = reading.layers > 1 ? i : group.layer.value_or(0);
@@ -250,12 +154,96 @@ void Activations::State::add_layers(const Group& group, const ActivationHints& h
     info.key = trio.key.tensor->name;
     info.value = trio.value.tensor->name;
     info.layout = reading.layout;
+    info.scale = scale_of(info.layer, info.width);
+    trio.layer_in_tensor = i;
+    set_bias(info, trio);
     info.reason = fmt::format("{} are query, key and value by {}; {}.",
                               fmt::join({in_quotes(info.query), in_quotes(info.key), in_quotes(info.value)}, ", "),
                               hints.query_name ? "the names given" : "their names", reading.reason);
     layers.push_back(std::move(info));
     sources.push_back(trio);
-    sources.back().layer_in_tensor = i;
+  }
+}
+
+std::vector<PlacedTensor> Activations::State::values_named(const ActivationHints& hints, std::optional<Index> layer) const {
+  std::vector<PlacedTensor> found;
+  for (const auto& file : files) {
+    for (const TensorInfo& tensor : file->tensors()) {
+      std::optional<Index> named;
+      if (hints.value_name) {
+        const auto match = match_pattern(*hints.value_name, tensor.name);
+        if (!match) continue;
+        const bool by_layer = hints.value_name->find("{L}") != std::string::npos;
+        named = by_layer ? match->layer : layer;  // a name in full is for whatever layer there is
+      } else {
+        const auto parsed = parse_name(tensor.name);
+        if (!parsed || parsed->role != Role::value) continue;
+        named = parsed->layer;
+      }
+      if (named.value_or(0) == layer.value_or(0) && is_floating(tensor.dtype)) found.push_back({file.get(), &tensor});
+    }
+  }
+  return found;
+}
+
+/// The value tensor of the layer where exactly one fits the matrices, else random signs.
+void Activations::State::set_value(LayerInfo& info, LayerSources& source, const ActivationHints& hints,
+                                   std::optional<Index> layer) const {
+  const std::vector<PlacedTensor> named = values_named(hints, layer);
+  std::string why_not = "no value tensor of this layer was found";
+  if (named.size() > 1) why_not = "several tensors could be the values";
+  if (named.size() == 1) {
+    const TensorInfo& tensor = *named.front().tensor;
+    AxesHints axes = axes_hints(hints);
+    axes.tokens = info.size;
+    axes.heads.reset();
+    axes.numbered = layer.has_value();
+    try {
+      const AxesReading reading = read_axes(named.front().file->path().string(), {&tensor, &tensor, &tensor}, axes);
+      if (reading.size == info.size && info.heads % reading.kv_heads == 0 && reading.layers == source.attention->layers) {
+        source.value = named.front();
+        source.value_layout = reading.layout;
+        info.kv_heads = reading.kv_heads;
+        info.value_width = reading.value_width;
+        info.value = tensor.name;
+        return;
+      }
+    } catch (const FileError&) {
+      // Whatever is wrong with it, it is no value for these matrices.
+    }
+    why_not = fmt::format("tensor {} {} does not fit {} heads of {} tokens", in_quotes(tensor.name), shape_text(tensor.shape),
+                          info.heads, info.size);
+  }
+  if (hints.value_name)
+    throw FileError(path_of(files), fmt::format("value {} was given, but {}", in_quotes(*hints.value_name), why_not));
+  info.kv_heads = info.heads;
+  info.value_width = probe_width;
+  info.values_are_probes = true;
+  info.reason +=
+      fmt::format(" Values are {} random signs for each token ({}): the output error estimates the error of the matrix.",
+                  probe_width, why_not);
+}
+
+void Activations::State::add_layers(const AttentionTensor& attention, const ActivationHints& hints, const RunContext& context) {
+  std::string why;
+  const AttentionKind kind = tell_kind(attention, hints.attention_kind, why, context);
+  for (Index i = 0; i < attention.layers; ++i) {
+    LayerInfo info;
+    info.layer = attention.layers > 1 ? i : attention.layer.value_or(0);
+    info.heads = attention.heads;
+    info.size = attention.size;
+    info.layout = attention.layout;
+    info.scale = 1.0;
+    info.kind = HeadKind::attention;
+    info.attention = attention.tensor->name;
+    info.attention_kind = kind;
+    info.reason = fmt::format("{} holds attention matrices: {}; {}.", in_quotes(info.attention), attention.reason, why);
+    LayerSources source;
+    source.attention = attention;
+    source.layer_in_tensor = i;
+    set_value(info, source, hints, attention.layer);
+    layers.push_back(std::move(info));
+    sources.push_back(std::move(source));
   }
 }
 
@@ -272,19 +260,18 @@ void Activations::State::sort_layers() {
                                   in_quotes(sorted_layers.back().query), in_quotes(layers[i].query)));
     }
     sorted_layers.push_back(std::move(layers[i]));
-    sorted_sources.push_back(sources[i]);
+    sorted_sources.push_back(std::move(sources[i]));
   }
   layers = std::move(sorted_layers);
   sources = std::move(sorted_sources);
 }
 
 void Activations::State::require_tokens_fit() const {
-  if (tokens.empty()) return;
+  if (metadata.tokens.empty()) return;
   for (const LayerInfo& info : layers) {
-    if (info.size == static_cast<Index>(tokens.size())) continue;
-    throw FileError(
-        metadata_entry(files, "tokens").first->path().string(),
-        fmt::format("metadata \"tokens\" lists {} tokens, but layer {} has {}", tokens.size(), info.layer, info.size));
+    if (info.size == static_cast<Index>(metadata.tokens.size())) continue;
+    throw FileError(metadata.tokens_path, fmt::format("metadata \"tokens\" lists {} tokens, but layer {} has {}",
+                                                      metadata.tokens.size(), info.layer, info.size));
   }
 }
 
@@ -295,21 +282,39 @@ std::size_t Activations::State::position_of(Index layer) const {
   throw InvalidArgument(fmt::format("layer {} does not exist; {} has {}", layer, name_for_people(files), layers_text(layers)));
 }
 
-Activations Activations::open(const std::vector<std::filesystem::path>& paths, const ActivationHints& hints) {
-  if (paths.empty()) throw InvalidArgument("no file was given; expected at least one tensor file");
+/// Throws InvalidArgument for hints that contradict each other.
+void require_consistent(const ActivationHints& hints) {
   const int names = (hints.query_name ? 1 : 0) + (hints.key_name ? 1 : 0) + (hints.value_name ? 1 : 0);
+  if (hints.attention_name) {
+    if (!hints.query_name && !hints.key_name) return;
+    throw InvalidArgument("names were given for attention matrices and for query or key; give one of the two");
+  }
   if (names != 0 && names != 3)
     throw InvalidArgument("names were given for some of query, key and value; give all three or none");
   if (hints.heads && *hints.heads < 1)
     throw InvalidArgument(fmt::format("the head count is {}; it must be at least 1", *hints.heads));
+}
 
+Activations Activations::open(const std::vector<std::filesystem::path>& paths, const ActivationHints& hints,
+                              const RunContext& context) {
+  if (paths.empty()) throw InvalidArgument("no file was given; expected at least one tensor file");
+  require_consistent(hints);
   auto state = std::make_shared<State>();
-  for (const std::filesystem::path& path : paths) state->files.push_back(open_tensor_file(path));
-  state->scale = read_scale(state->files);
-  state->tokens = read_tokens(state->files);
-  const std::vector<Group> groups = names == 3 ? groups_by_hints(state->files, hints) : groups_by_name(state->files);
-  if (groups.empty()) fail_without_heads(state->files);
-  for (const Group& group : groups) state->add_layers(group, hints);
+  for (const std::filesystem::path& path : paths) {
+    context.check();
+    state->files.push_back(open_tensor_file(path));
+  }
+  state->metadata = read_metadata(state->files);
+  std::vector<TensorGroup> groups;
+  if (!hints.attention_name) {
+    groups = hints.query_name ? groups_by_hints(state->files, hints) : groups_by_name(state->files);
+  }
+  for (const TensorGroup& group : groups) state->add_layers(group, hints);
+  if (groups.empty() && !hints.query_name) {
+    for (const AttentionTensor& found : find_attention(state->files, hints.attention_name))
+      state->add_layers(found, hints, context);
+  }
+  if (state->layers.empty()) fail_without_heads(state->files);
   state->sort_layers();
   state->require_tokens_fit();
 
@@ -326,11 +331,11 @@ const std::vector<std::unique_ptr<TensorFile>>& Activations::files() const { ret
 
 std::string Activations::display_name() const { return name_for_people(state_->files); }
 
-std::string Activations::model() const { return metadata_entry(state_->files, "model").second; }
+std::string Activations::model() const { return state_->metadata.model; }
 
-std::optional<double> Activations::scale() const { return state_->scale; }
+std::optional<double> Activations::scale() const { return state_->metadata.scale.all; }
 
-const std::vector<std::string>& Activations::tokens() const { return state_->tokens; }
+const std::vector<std::string>& Activations::tokens() const { return state_->metadata.tokens; }
 
 Index Activations::kv_head(Index layer, Index head) const {
   const LayerInfo& info = this->layer(layer);
@@ -342,7 +347,40 @@ Index Activations::kv_head(Index layer, Index head) const {
 }
 
 template <Real T>
-HeadTensors<T> Activations::load(Index layer, Index head, Index n) const {
+Matrix<T> Activations::State::load_matrix(const PlacedTensor& source, const std::string& layout, Index layer_in_tensor,
+                                          Index head, Index n, Index width, const RunContext& context) const {
+  Matrix<T> matrix(n, width);
+  source.file->read(*source.tensor, locate_head(*source.tensor, layout, layer_in_tensor, head, width), mutable_view(matrix),
+                    context);
+  require_finite(source, head, matrix);
+  return matrix;
+}
+
+/// The tensor's numbers by lag, and what the window masks.
+template <Real T>
+std::vector<T> Activations::State::load_bias(const LayerInfo& info, const LayerSources& source, Index head, Index n,
+                                             const RunContext& context) const {
+  const bool windowed = info.window && *info.window < n;
+  if (source.bias.tensor == nullptr && !windowed) return {};
+  constexpr auto masked = static_cast<T>(masked_score);
+  std::vector<T> bias(static_cast<std::size_t>(n), T{0});
+  if (source.bias.tensor != nullptr) {
+    source.bias.file->read<T>(*source.bias.tensor, head * info.size, bias, context);
+    for (std::size_t lag = 0; lag < bias.size(); ++lag) {
+      if (!(bias[lag] < std::numeric_limits<T>::infinity())) {
+        throw FileError(source.bias.file->path().string(),
+                        fmt::format("tensor {}, head {}, lag {} is {}; expected a number, or -inf", in_quotes(info.bias), head,
+                                    lag, bias[lag]));
+      }
+      bias[lag] = std::max(bias[lag], masked);
+    }
+  }
+  if (windowed) std::fill(bias.begin() + *info.window, bias.end(), masked);
+  return bias;
+}
+
+template <Real T>
+HeadTensors<T> Activations::load(Index layer, Index head, Index n, const RunContext& context) const {
   const std::size_t position = state_->position_of(layer);
   const LayerInfo& info = state_->layers[position];
   const State::LayerSources& sources = state_->sources[position];
@@ -350,22 +388,27 @@ HeadTensors<T> Activations::load(Index layer, Index head, Index n) const {
   if (n < 0 || n > info.size) {
     throw InvalidArgument(fmt::format("n is {}; {} layer {} has {} tokens", n, display_name(), layer, info.size));
   }
-  const auto load_matrix = [&](const Source& source, Index tensor_head, Index width) {
-    Matrix<T> matrix(n == 0 ? info.size : n, width);
-    const PayloadMatrix where = locate_head(*source.tensor, info.layout, sources.layer_in_tensor, tensor_head, width);
-    source.file->read(*source.tensor, where, mutable_view(matrix));
-    require_finite(source, tensor_head, matrix);
-    return matrix;
+  if (n == 0) n = info.size;
+  const auto load_role = [&](const PlacedTensor& source, const std::string& layout, Index tensor_head, Index width) {
+    return state_->load_matrix<T>(source, layout, sources.layer_in_tensor, tensor_head, n, width, context);
   };
   HeadTensors<T> tensors;
-  tensors.query = load_matrix(sources.query, head, info.width);
-  tensors.key = load_matrix(sources.key, shared, info.width);
-  tensors.value = load_matrix(sources.value, shared, info.value_width);
-  tensors.scale = state_->scale.value_or(1.0 / std::sqrt(static_cast<double>(info.width)));
+  tensors.scale = info.scale;
+  tensors.value =
+      info.values_are_probes ? probe_values<T>(n) : load_role(sources.value, sources.value_layout, shared, info.value_width);
+  if (info.kind == HeadKind::attention) {
+    tensors.query.resize(n, 0);
+    tensors.key.resize(n, 0);
+    tensors.matrix = open_scores<T>(state_, *sources.attention, sources.layer_in_tensor, head, info.attention_kind);
+    return tensors;
+  }
+  tensors.query = load_role(sources.query, info.layout, head, info.width);
+  tensors.key = load_role(sources.key, info.layout, shared, info.width);
+  tensors.bias = state_->load_bias<T>(info, sources, head, n, context);
   return tensors;
 }
 
-template HeadTensors<float> Activations::load(Index, Index, Index) const;
-template HeadTensors<double> Activations::load(Index, Index, Index) const;
+template HeadTensors<float> Activations::load(Index, Index, Index, const RunContext&) const;
+template HeadTensors<double> Activations::load(Index, Index, Index, const RunContext&) const;
 
 }  // namespace convbasis

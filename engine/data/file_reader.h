@@ -2,32 +2,31 @@
 /// Reading bytes at a position of a file.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
+#include "core/positioned_file.h"
+#include "data/byte_source.h"
+
 #include <filesystem>
-#include <fstream>
-#include <mutex>
-#include <span>
 
 namespace convbasis {
 
-/// An open regular file. read() may be called from several threads (they take turns).
-class FileReader {
+/// An open regular file. read() may be called from several threads at once; they do not wait for each other.
+class FileReader : public ByteSource {
  public:
   /// Throws FileError: missing, a directory or another thing that is no file, empty, or not readable.
-  explicit FileReader(std::filesystem::path path);
+  explicit FileReader(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
-  std::uint64_t size() const { return size_; }  ///< bytes, when it was opened
+  const std::string& name() const override { return name_; }
+  std::uint64_t size() const override { return size_; }
 
-  /// Fills `bytes` from position `offset`. Throws FileError when the file ends before or cannot be read.
-  void read(std::uint64_t offset, std::span<std::byte> bytes) const;
+ protected:
+  void read_inside(std::uint64_t offset, std::span<std::byte> bytes, const RunContext& context) const override;
 
  private:
   std::filesystem::path path_;
+  std::string name_;
   std::uint64_t size_ = 0;
-  mutable std::mutex mutex_;
-  mutable std::ifstream stream_;
+  PositionedFile file_;
 };
 
 }  // namespace convbasis

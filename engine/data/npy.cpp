@@ -25,7 +25,7 @@ struct Header {
 /// It only moves forward over a text of at most 10,000 characters, so it always ends.
 class LiteralParser {
  public:
-  LiteralParser(const FileReader& file, std::string_view text) : file_(file), text_(text) {}
+  LiteralParser(const ByteSource& file, std::string_view text) : file_(file), text_(text) {}
 
   Header parse() {
     Header header;
@@ -48,7 +48,7 @@ class LiteralParser {
     if (key == "descr") {
       skip_space();
       if (peek() == '[') {
-        throw FileError(file_.path().string(), "holds a structured dtype (named fields); save each field as an array of its own");
+        throw UnreadDType(file_.name(), "holds a structured dtype (named fields); save each field as an array of its own");
       }
       set(header.descr, key, parse_text("a dtype in quotes"));
     } else if (key == "fortran_order") {
@@ -56,14 +56,14 @@ class LiteralParser {
     } else if (key == "shape") {
       set(header.shape, key, parse_tuple());
     } else {
-      throw FileError(file_.path().string(),
+      throw FileError(file_.name(),
                       fmt::format("its npy header has a key {}; expected descr, fortran_order and shape", in_quotes(key)));
     }
   }
 
   template <class Value>
   void set(std::optional<Value>& place, const std::string& key, Value value) {
-    if (place) throw FileError(file_.path().string(), fmt::format("its npy header has two keys {}", in_quotes(key)));
+    if (place) throw FileError(file_.name(), fmt::format("its npy header has two keys {}", in_quotes(key)));
     place = std::move(value);
   }
 
@@ -125,12 +125,11 @@ class LiteralParser {
   }
 
   [[noreturn]] void fail(std::string_view expected) const {
-    throw FileError(file_.path().string(),
-                    fmt::format("its npy header, at character {}: found {}, expected {}", at_,
-                                at_ < text_.size() ? in_quotes(text_.substr(at_, 12)) : "the end", expected));
+    throw FileError(file_.name(), fmt::format("its npy header, at character {}: found {}, expected {}", at_,
+                                              at_ < text_.size() ? in_quotes(text_.substr(at_, 12)) : "the end", expected));
   }
 
-  const FileReader& file_;
+  const ByteSource& file_;
   std::string_view text_;
   std::size_t at_ = 0;
 };
@@ -153,10 +152,9 @@ constexpr std::array<NamedDType, 12> dtypes{{{"f2", DType::f16},
                                              {"b1", DType::boolean}}};
 
 /// Sets type and byte order from a descr such as "<f4".
-void set_dtype(const FileReader& file, std::string_view descr, TensorInfo& tensor) {
+void set_dtype(const ByteSource& file, std::string_view descr, TensorInfo& tensor) {
   if (descr.size() >= 2 && descr[1] == 'O') {
-    throw FileError(file.path().string(),
-                    "holds Python objects (dtype object), which are never read; save it as float32 or float64");
+    throw UnreadDType(file.name(), "holds Python objects (dtype object), which are never read; save it as float32 or float64");
   }
   for (const NamedDType& known : dtypes) {
     if (descr.size() != 3 || descr.substr(1) != known.name) continue;
@@ -166,8 +164,8 @@ void set_dtype(const FileReader& file, std::string_view descr, TensorInfo& tenso
     tensor.big_endian = order == '>';
     return;
   }
-  throw FileError(file.path().string(), fmt::format("tensor {} has dtype {}, which is not read; save it as '<f2', '<f4' or '<f8'",
-                                                    in_quotes(tensor.name), in_quotes(descr)));
+  throw UnreadDType(file.name(), fmt::format("tensor {} has dtype {}, which is not read; save it as '<f2', '<f4' or '<f8'",
+                                             in_quotes(tensor.name), in_quotes(descr)));
 }
 
 /// The dict literal, and where the data begin.
@@ -176,22 +174,21 @@ struct HeaderText {
   std::uint64_t end;
 };
 
-HeaderText read_header_text(const FileReader& file) {
+HeaderText read_header_text(const ByteSource& file) {
   std::array<unsigned char, 12> start{};
-  const auto cut_off = [&] { return FileError(file.path().string(), "is cut off inside its npy header"); };
+  const auto cut_off = [&] { return FileError(file.name(), "is cut off inside its npy header"); };
   if (file.size() < start.size()) throw cut_off();
   file.read(0, std::as_writable_bytes(std::span(start)));
   const unsigned major = start[6];
   const unsigned minor = start[7];
   if (major < 1 || major > 3 || minor != 0) {
-    throw FileError(file.path().string(), fmt::format("is npy version {}.{}; expected 1.0, 2.0 or 3.0", major, minor));
+    throw FileError(file.name(), fmt::format("is npy version {}.{}; expected 1.0, 2.0 or 3.0", major, minor));
   }
   std::uint64_t length = start[8] | static_cast<std::uint64_t>(start[9]) << 8U;
   if (major > 1) length |= static_cast<std::uint64_t>(start[10]) << 16U | static_cast<std::uint64_t>(start[11]) << 24U;
   const std::uint64_t begin = major > 1 ? 12 : 10;
   if (length > longest_header) {
-    throw FileError(file.path().string(),
-                    fmt::format("its npy header is {} bytes long; at most {} are read", length, longest_header));
+    throw FileError(file.name(), fmt::format("its npy header is {} bytes long; at most {} are read", length, longest_header));
   }
   if (length > file.size() - begin) throw cut_off();
   HeaderText header{std::string(static_cast<std::size_t>(length), '\0'), begin + length};
@@ -203,31 +200,38 @@ HeaderText read_header_text(const FileReader& file) {
 
 bool looks_like_npy(std::string_view first_bytes) { return first_bytes.starts_with(magic); }
 
-TensorIndex read_npy_header(const FileReader& file) {
+TensorInfo read_npy_header(const ByteSource& file, std::string_view tensor_name) {
   const HeaderText text = read_header_text(file);
   const Header header = LiteralParser(file, text.text).parse();
   if (!header.descr || !header.fortran_order || !header.shape) {
-    throw FileError(file.path().string(), fmt::format("its npy header lacks {}; expected descr, fortran_order and shape",
-                                                      !header.descr           ? "descr"
-                                                      : !header.fortran_order ? "fortran_order"
-                                                                              : "shape"));
+    throw FileError(file.name(), fmt::format("its npy header lacks {}; expected descr, fortran_order and shape",
+                                             !header.descr           ? "descr"
+                                             : !header.fortran_order ? "fortran_order"
+                                                                     : "shape"));
   }
   TensorInfo tensor;
-  tensor.name = file.path().stem().string();
+  tensor.name = tensor_name;
   set_dtype(file, *header.descr, tensor);
   tensor.shape = *header.shape;
   tensor.fortran_order = *header.fortran_order;
   tensor.offset = text.end;
   const auto bytes = checked_bytes(tensor.shape, bytes_of(tensor.dtype));
-  if (!bytes) throw FileError(file.path().string(), fmt::format("its shape {} is too large", shape_text(tensor.shape)));
+  if (!bytes) throw FileError(file.name(), fmt::format("its shape {} is too large", shape_text(tensor.shape)));
   tensor.bytes = *bytes;
   const std::uint64_t held = file.size() - text.end;
   if (tensor.bytes != held) {
-    throw FileError(file.path().string(),
+    throw FileError(file.name(),
                     fmt::format("its shape {} of {} takes {} bytes, but {} follow the header{}", shape_text(tensor.shape),
                                 name_of(tensor.dtype), tensor.bytes, held, held < tensor.bytes ? "; is the file cut off?" : ""));
   }
-  return {{std::move(tensor)}, {}};
+  return tensor;
+}
+
+TensorIndex read_npy(const FileReader& file) {
+  TensorIndex index;
+  index.format = "npy";
+  index.tensors.push_back(read_npy_header(file, file.path().stem().string()));
+  return index;
 }
 
 }  // namespace convbasis

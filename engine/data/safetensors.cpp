@@ -47,7 +47,7 @@ struct Entry {
 /// 100 MB header grow to gigabytes.
 class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
  public:
-  explicit HeaderHandler(const FileReader& file) : file_(file) {}
+  explicit HeaderHandler(const ByteSource& file) : file_(file) {}
 
   std::vector<Entry> entries;
   std::map<std::string, std::string> metadata;
@@ -154,7 +154,7 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
     }
   }
 
-  [[noreturn]] void fail(const std::string& problem) const { throw FileError(file_.path().string(), problem); }
+  [[noreturn]] void fail(const std::string& problem) const { throw FileError(file_.name(), problem); }
 
   [[noreturn]] void refuse(const std::string& found) const {
     switch (place_) {
@@ -174,24 +174,24 @@ class HeaderHandler : public nlohmann::json_sax<nlohmann::json> {
     }
   }
 
-  const FileReader& file_;
+  const ByteSource& file_;
   Place place_ = Place::outside;
   std::string key_;
   std::unordered_set<std::string> names_;
 };
 
-std::string read_header_text(const FileReader& file) {
+std::string read_header_text(const ByteSource& file) {
   std::array<unsigned char, length_bytes> raw{};
   file.read(0, std::as_writable_bytes(std::span(raw)));
   std::uint64_t length = 0;
   for (std::size_t i = 0; i < raw.size(); ++i) length |= static_cast<std::uint64_t>(raw[i]) << (8 * i);
   if (length > file.size() - length_bytes) {
-    throw FileError(file.path().string(),
+    throw FileError(file.name(),
                     fmt::format("its safetensors header should be {} bytes long, but only {} bytes follow; is the file cut off?",
                                 length, file.size() - length_bytes));
   }
   if (length > longest_header) {
-    throw FileError(file.path().string(),
+    throw FileError(file.name(),
                     fmt::format("its safetensors header is {} bytes long; at most {} are read", length, longest_header));
   }
   std::string header(static_cast<std::size_t>(length), '\0');
@@ -200,52 +200,50 @@ std::string read_header_text(const FileReader& file) {
 }
 
 /// The tensor of one entry, with the size of its data checked against its shape. `data` is where the data begin in the file.
-TensorInfo to_tensor(const FileReader& file, const Entry& entry, std::uint64_t data) {
+TensorInfo to_tensor(const ByteSource& file, const Entry& entry, std::uint64_t data) {
   TensorInfo tensor;
   tensor.name = entry.name;
   tensor.dtype = *entry.dtype;
   tensor.shape = *entry.shape;
   const auto expected = checked_bytes(tensor.shape, bytes_of(tensor.dtype));
   if (!expected) {
-    throw FileError(file.path().string(),
+    throw FileError(file.name(),
                     fmt::format("tensor {} has shape {}, which is too large", in_quotes(tensor.name), shape_text(tensor.shape)));
   }
   const auto begin = static_cast<std::uint64_t>((*entry.offsets)[0]);
   tensor.bytes = static_cast<std::uint64_t>((*entry.offsets)[1]) - begin;
   if (tensor.bytes != *expected) {
-    throw FileError(
-        file.path().string(),
-        fmt::format("tensor {} has shape {} of {}, which is {} bytes, but its data_offsets {} hold {}", in_quotes(tensor.name),
-                    shape_text(tensor.shape), name_of(tensor.dtype), *expected, shape_text(*entry.offsets), tensor.bytes));
+    throw FileError(file.name(), fmt::format("tensor {} has shape {} of {}, which is {} bytes, but its data_offsets {} hold {}",
+                                             in_quotes(tensor.name), shape_text(tensor.shape), name_of(tensor.dtype), *expected,
+                                             shape_text(*entry.offsets), tensor.bytes));
   }
   tensor.offset = data + begin;
   return tensor;
 }
 
 /// Sorted by place, each tensor must begin where the one before ends, and the last must end with the file.
-void require_exact_cover(const FileReader& file, const std::vector<TensorInfo>& tensors, std::uint64_t data) {
+void require_exact_cover(const ByteSource& file, const std::vector<TensorInfo>& tensors, std::uint64_t data) {
   std::uint64_t end = data;
   std::string before = "the beginning of the data";
   for (const TensorInfo& tensor : tensors) {
     if (tensor.offset < end) {
-      throw FileError(file.path().string(), fmt::format("tensor {} begins at data byte {}, inside {} (they overlap)",
-                                                        in_quotes(tensor.name), tensor.offset - data, before));
+      throw FileError(file.name(), fmt::format("tensor {} begins at data byte {}, inside {} (they overlap)",
+                                               in_quotes(tensor.name), tensor.offset - data, before));
     }
     if (tensor.offset > end) {
-      throw FileError(file.path().string(),
-                      fmt::format("data bytes {} to {}, before tensor {}, belong to no tensor; expected no gap", end - data,
-                                  tensor.offset - data - 1, in_quotes(tensor.name)));
+      throw FileError(file.name(), fmt::format("data bytes {} to {}, before tensor {}, belong to no tensor; expected no gap",
+                                               end - data, tensor.offset - data - 1, in_quotes(tensor.name)));
     }
     end = tensor.offset + tensor.bytes;
     before = "tensor " + in_quotes(tensor.name);
   }
   if (end > file.size()) {
-    throw FileError(file.path().string(),
+    throw FileError(file.name(),
                     fmt::format("its tensors take {} bytes of data, up to {}, but only {} are there; is the file cut off?",
                                 end - data, before, file.size() - data));
   }
   if (end < file.size()) {
-    throw FileError(file.path().string(), fmt::format("{} bytes follow after its last tensor; expected none", file.size() - end));
+    throw FileError(file.name(), fmt::format("{} bytes follow after its last tensor; expected none", file.size() - end));
   }
 }
 
@@ -255,12 +253,13 @@ bool looks_like_safetensors(std::string_view first_bytes) {
   return first_bytes.size() > length_bytes && first_bytes[length_bytes] == '{';
 }
 
-TensorIndex read_safetensors_header(const FileReader& file) {
+TensorIndex read_safetensors_header(const ByteSource& file) {
   const std::string header = read_header_text(file);
-  if (header.empty()) throw FileError(file.path().string(), "its safetensors header is 0 bytes long; expected a JSON object");
+  if (header.empty()) throw FileError(file.name(), "its safetensors header is 0 bytes long; expected a JSON object");
   HeaderHandler handler(file);
   nlohmann::json::sax_parse(header, &handler);
   TensorIndex index;
+  index.format = "safetensors";
   index.metadata = std::move(handler.metadata);
   const std::uint64_t data = length_bytes + header.size();
   for (const Entry& entry : handler.entries) index.tensors.push_back(to_tensor(file, entry, data));
@@ -270,5 +269,7 @@ TensorIndex read_safetensors_header(const FileReader& file) {
   require_exact_cover(file, index.tensors, data);
   return index;
 }
+
+TensorIndex read_safetensors(const FileReader& file) { return read_safetensors_header(file); }
 
 }  // namespace convbasis

@@ -94,6 +94,15 @@ bool names_a_parameter(std::string_view name) {
   return !words.empty() && (words.back().lower == "weight" || words.back().lower == "bias");
 }
 
+bool names_attention(std::string_view name) {
+  constexpr std::array<std::string_view, 16> known{
+      "attention", "attentions",  "attn",          "attns",   "att",    "score",    "scores",  "prob",
+      "probs",     "probability", "probabilities", "weights", "matrix", "matrices", "pattern", "patterns"};
+  const std::vector<Word> words = words_of(name);
+  return std::any_of(words.begin(), words.end(),
+                     [&](const Word& word) { return std::find(known.begin(), known.end(), word.lower) != known.end(); });
+}
+
 std::optional<ParsedName> parse_name(std::string_view name) {
   if (names_a_parameter(name)) return std::nullopt;
   const std::vector<Word> words = words_of(name);

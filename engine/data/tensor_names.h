@@ -27,6 +27,10 @@ std::optional<ParsedName> parse_name(std::string_view name);
 /// True for names such as "layers.0.q_proj.weight": parameters of a model, not activations.
 bool names_a_parameter(std::string_view name);
 
+/// True for names with a word such as attention, attentions, attn, scores, probs, weights or pattern: attention matrices, when
+/// the shape agrees and the name is no parameter's.
+bool names_attention(std::string_view name);
+
 /// Whether `name` is `pattern`, which may hold "{L}" once for a layer number. On a match, the layer if the pattern has one,
 /// else what parse_name() would find.
 struct PatternMatch {

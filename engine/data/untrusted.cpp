@@ -22,6 +22,11 @@ std::string shape_text(std::span<const Index> shape) {
                      shape.size() > longest ? ", ..." : "");
 }
 
+std::optional<std::uint64_t> checked_sum(std::uint64_t a, std::uint64_t b) {
+  if (a > std::numeric_limits<std::uint64_t>::max() - b) return std::nullopt;
+  return a + b;
+}
+
 std::optional<std::uint64_t> checked_product(std::uint64_t a, std::uint64_t b) {
   if (b != 0 && a > std::numeric_limits<std::uint64_t>::max() / b) return std::nullopt;
   return a * b;

@@ -18,6 +18,9 @@ std::string in_quotes(std::string_view text);
 /// "(9, 256, 64)"; cut after 8 axes.
 std::string shape_text(std::span<const Index> shape);
 
+/// a + b, or nothing when it does not fit.
+std::optional<std::uint64_t> checked_sum(std::uint64_t a, std::uint64_t b);
+
 /// a * b, or nothing when it does not fit.
 std::optional<std::uint64_t> checked_product(std::uint64_t a, std::uint64_t b);
 

@@ -110,6 +110,10 @@ const std::vector<BadFile> bad_files = {
     {"nan", with_value(std::numeric_limits<float>::quiet_NaN()), {"layers.0.q", "head 1, row 11, column 3", "nan"}},
     {"infinity", with_value(std::numeric_limits<float>::infinity()), {"layers.0.q", "head 1, row 11, column 3", "inf"}},
     {"npy_with_objects", npy("{'descr': '|O', 'fortran_order': False, 'shape': (3,), }\n"), {"objects"}},
+    {"zip_without_directory", "PK\x03\x04 and nothing more", {"list of its entries"}},
+    {"old_pytorch", std::string("\x80\x02\x8a\nl\xfc\x9c\x46\xf9 j\xa8P\x19.", 15), {"old format", "weights_only=True"}},
+    {"python_pickle", "\x80\x04\x95 a program", {"pickle", "never read"}},
+    {"index_without_map", "{\"metadata\": {}}", {"weight_map"}},
     {"npy_truncated", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }\n"), {}},
 };
 
@@ -189,6 +193,9 @@ const std::vector<BadArguments> bad_arguments = {
     {"threads_negative", {"--threads", "-1"}, {"threads"}},
     {"option_unknown", {"--colour"}, {"--colour"}},
     {"option_without_value", {"--k"}, {"k"}},
+    {"v_alone", {"--v", "layers.0.v"}, {"query, key and value", "all three"}},
+    {"attention_and_q", {"--attention", "a", "--q", "b", "--k-tensor", "c", "--v", "d"}, {"--attention", "--q"}},
+    {"attention_kind_unknown", {"--attention-kind", "logits"}, {"--attention-kind", "probabilities", "scores"}},
     {"q_alone", {"--q", "layers.0.q"}, {"--q", "--k-tensor"}},
     {"output_in_no_folder", {"--output", "nowhere/y.npy"}, {"--output", "nowhere"}},
     {"output_is_folder", {"--exact-output", "."}, {"--exact-output"}},

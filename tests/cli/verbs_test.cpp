@@ -10,6 +10,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <map>
 
 namespace convscope::testing {
 namespace {
@@ -170,6 +171,70 @@ TEST(Inspect, ListsTensorsAndHeads) {
   EXPECT_EQ(result["layers"][0]["kv_heads"], 1);
   EXPECT_EQ(result["layers"][0]["n"], 3);
   EXPECT_NE(result["layers"][0]["why"], "");
+  EXPECT_EQ(query["order"], "row-major");
+  EXPECT_EQ(query["use"], "query of layer 0");
+  EXPECT_EQ(result["layers"][0]["kind"], "query_key");
+  EXPECT_EQ(result["layers"][0]["bias"], nullptr);
+}
+
+/// The bytes of a safetensors file of float32 tensors of these names and shapes, all numbers 0.
+std::string zeros(const std::vector<std::pair<std::string, std::vector<Index>>>& tensors) {
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  Index end = 0;
+  for (const auto& [name, shape] : tensors) {
+    Index bytes = 4;
+    for (const Index axis : shape) bytes *= axis;
+    header[name] = {{"dtype", "F32"}, {"shape", shape}, {"data_offsets", {end, end + bytes}}};
+    end += bytes;
+  }
+  return with_header(header.dump(), std::string(static_cast<std::size_t>(end), '\0'));
+}
+
+TEST(Inspect, SaysWhyTensorsWereNotTakenAndWhatSettlesIt) {
+  const TemporaryFolder folder;
+  folder.write("odd.safetensors", zeros({{"layers.0.q_rot", {2, 3, 4}},
+                                         {"layers.0.k", {2, 3, 4}},
+                                         {"layers.0.v", {2, 3, 4}},
+                                         {"norm.weight", {4}},
+                                         {"line", {4}},
+                                         {"hidden", {3, 4}}}));
+  const json result = json_of({"inspect", "odd.safetensors", "--json"}, folder.path());
+  std::map<std::string, std::string> uses;
+  for (const json& tensor : result["files"][0]["tensors"]) {
+    EXPECT_EQ(tensor["used"], false);
+    uses[tensor["name"]] = tensor["use"];
+  }
+  EXPECT_EQ(uses["layers.0.q_rot"],
+            "not taken: its name says query, but there is no key and no value of the same name otherwise");
+  EXPECT_EQ(uses["layers.0.v"], "not taken: its name says value, but there is no query of the same name otherwise");
+  EXPECT_EQ(uses["norm.weight"], "not taken: a model's parameter, by its name");
+  EXPECT_EQ(uses["line"], "not taken: has 1 axes, not 2 to 4");
+  EXPECT_EQ(uses["hidden"], "not taken: no word of its name is query, key or value (q, k, v), nor is it square");
+  const ProcessResult text = run_convscope({"inspect", "odd.safetensors"}, folder.path());
+  for (const char* word : {"--q NAME", "--attention NAME", "{L}"}) EXPECT_THAT(text.out, HasSubstr(word));
+  const json settled = json_of(
+      {"inspect", "odd.safetensors", "--q", "layers.{L}.q_rot", "--k-tensor", "layers.{L}.k", "--v", "layers.{L}.v", "--json"},
+      folder.path());
+  EXPECT_EQ(settled["layers"][0]["query"], "layers.0.q_rot");
+  EXPECT_EQ(settled["files"][0]["tensors"][0]["use"], "query of layer 0");
+}
+
+TEST(Inspect, AttentionMatrices) {
+  const TemporaryFolder folder;
+  folder.write("attn.safetensors", zeros({{"attn", {2, 3, 3}}, {"q", {2, 3, 4}}, {"k", {2, 3, 4}}, {"v", {2, 3, 4}}}));
+  const json both = json_of({"inspect", "attn.safetensors", "--json"}, folder.path());
+  EXPECT_EQ(both["layers"][0]["kind"], "query_key");
+  EXPECT_EQ(both["files"][0]["tensors"][0]["use"], "not taken: could be attention matrices, but queries and keys go first");
+  const json named =
+      json_of({"inspect", "attn.safetensors", "--attention", "attn", "--attention-kind", "scores", "--json"}, folder.path());
+  EXPECT_EQ(named["layers"][0]["kind"], "attention");
+  EXPECT_EQ(named["layers"][0]["attention_kind"], "scores");
+  EXPECT_EQ(named["layers"][0]["value"], "v");
+  EXPECT_EQ(named["files"][0]["tensors"][0]["use"], "attention of layer 0");
+  const json analyzed = json_of(
+      {"analyze", "attn.safetensors", "--attention", "attn", "--attention-kind", "scores", "--k", "1", "--T", "1", "--json"},
+      folder.path());
+  EXPECT_EQ(analyzed["n"], 3);
 }
 
 TEST(Inspect, ListsTensorsWhereNoHeadIsFound) {

@@ -69,11 +69,19 @@ TEST(TensorFile, WhatIsNoTensorFile) {
   EXPECT_THAT(message_of_opening(path), AllOf(StartsWith(path + ": "), HasSubstr("does not exist")));
   EXPECT_THAT(message_of_opening(folder.path()), HasSubstr("is a directory"));
   EXPECT_THAT(message_of_opening(folder.write("empty", "")), HasSubstr("is empty (0 bytes)"));
-  EXPECT_THAT(message_of_opening(folder.write("short", "x")), HasSubstr("expected safetensors or npy"));
-  EXPECT_THAT(message_of_opening(folder.write("text", "just\na text file")),
-              AllOf(HasSubstr("\"just?a text file\""), HasSubstr("expected safetensors or npy"), Not(HasSubstr("\n"))));
+  EXPECT_THAT(message_of_opening(folder.write("short", "x")),
+              HasSubstr("expected safetensors or its index, npy, npz, or PyTorch's zip format (.pt)"));
+  EXPECT_THAT(
+      message_of_opening(folder.write("text", "just\na text file")),
+      AllOf(HasSubstr("\"just?a text file\""),
+            HasSubstr("expected safetensors or its index, npy, npz, or PyTorch's zip format (.pt)"), Not(HasSubstr("\n"))));
   EXPECT_THAT(message_of_opening(folder.write("a.npz", "PK\x03\x04 and more bytes here")),
-              HasSubstr("zip archives (.npz, .pt) are not read yet; save the tensors as safetensors or npy"));
+              HasSubstr("is a zip archive without the list of its entries"));
+  EXPECT_THAT(message_of_opening(folder.write("old.pt", std::string("\x80\x02\x8a\nl\xfc\x9c") + "F\xf9 j\xa8P\x19.\x80\x02M")),
+              HasSubstr("is in PyTorch's old format, a program rather than data, which is never run; convert it in Python once: "
+                        "torch.save(torch.load(f, weights_only=True), f2)"));
+  EXPECT_THAT(message_of_opening(folder.write("a.pkl", "\x80\x04\x95 and a program")),
+              HasSubstr("is a Python pickle, which is never read; save the tensors as safetensors, npz or by torch.save"));
   EXPECT_THAT(message_of_opening("/dev/null"), HasSubstr("is not a regular file"));
 }
 
