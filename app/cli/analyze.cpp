@@ -161,7 +161,7 @@ void analyze_by_fit(const AnalyzeOptions& options) {
   if (options.json) {
     print_json(to_json(input, analysis, ladder));
   } else {
-    print_table(input, analysis);
+    print_fit_table(input, analysis);
     print_ladder(ladder);
   }
 }

@@ -127,7 +127,7 @@ ordered_json to_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis,
 }
 
 template <Real T>
-void print_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
+void print_fit_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
   const auto head = analysis.head();
   const auto& fit = *analysis.fit;
   const auto& error = analysis.error;
@@ -156,7 +156,7 @@ void print_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
 
 template ordered_json to_json(const HeadInput<float>&, const HeadAnalysis<float>&, const Ladder&);
 template ordered_json to_json(const HeadInput<double>&, const HeadAnalysis<double>&, const Ladder&);
-template void print_table(const HeadInput<float>&, const HeadAnalysis<float>&);
-template void print_table(const HeadInput<double>&, const HeadAnalysis<double>&);
+template void print_fit_table(const HeadInput<float>&, const HeadAnalysis<float>&);
+template void print_fit_table(const HeadInput<double>&, const HeadAnalysis<double>&);
 
 }  // namespace convscope

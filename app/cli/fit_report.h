@@ -26,6 +26,6 @@ nlohmann::ordered_json to_json(const HeadInput<T>& input, const convbasis::HeadA
 
 /// Prints the table of `analyze --method fit`, without the ladder.
 template <convbasis::Real T>
-void print_table(const HeadInput<T>& input, const convbasis::HeadAnalysis<T>& analysis);
+void print_fit_table(const HeadInput<T>& input, const convbasis::HeadAnalysis<T>& analysis);
 
 }  // namespace convscope
