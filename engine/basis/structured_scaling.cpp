@@ -256,7 +256,8 @@ class Factors {
         const double mean = level * proportional(all_wanted[bin], all_sum[bin]);
         const double own = entries_[r][bin];
         // With one segment the mean is its own.
-        const double factor = (own * proportional(wanted[r][bin], sum[r][bin]) + prior_ * mean) / (own + prior_);
+        const double total = own + prior_;
+        const double factor = total > 0.0 ? (own * proportional(wanted[r][bin], sum[r][bin]) + prior_ * mean) / total : 0.0;
         const Index last = std::min(bins_[bin + 1], n_ - start(r));
         for (Index t = bins_[bin]; t < last; ++t) reversed_[r][static_cast<std::size_t>(n_ - 1 - t)] = factor;
       }

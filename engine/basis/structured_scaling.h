@@ -17,6 +17,8 @@ namespace convbasis {
 struct LagSmoothing {
   double bins_per_lag = 16.0;  ///< lags are taken together by max(1, lag / bins_per_lag): bins that grow geometrically
   double prior_entries = 8.0;  ///< the mean over all segments counts as so many entries of every bin of a segment
+
+  bool operator==(const LagSmoothing&) const = default;
 };
 
 /// The fit of options.rest, with as many lag vectors as `sums` has segments; lse is left empty. Factors that the rows looked at

@@ -223,7 +223,7 @@ TYPED_TEST(FitOfAHead, FiguresAreThoseOfTheDenseModel) {
   for (const RestKind rest : {RestKind::fitted, RestKind::dropped}) {
     const HeadTensors<T> tensors = make_random_head<T>(150, 8, 5, 3);
     const StructuredOptions options{.band = 6, .columns = 4, .k = 3, .rest = rest};
-    const FitAnalysis<T> analysis = fit_head(tensors, options, {.threads = 2});
+    const FitAnalysis<T> analysis = fit_head(tensors, options, {}, {.threads = 2});
     const Dense probability = reference::softmax(reference::scores(tensors.view())).probability;
     Matrix<T> model(150, 150);
     analysis.fit->template probability_tile<T>(tensors.view(), 0, 0, mutable_view(model));
