@@ -39,6 +39,7 @@ struct AnalyzeOptions {
   std::optional<Index> k, T;           ///< unset: the default, but never more than n
   std::optional<Index> band, columns;  ///< of a fit, likewise
   std::optional<int> rounds;           ///< of a fit
+  std::optional<Index> sample_rows;    ///< of a fit; unset: all rows unless there are too many
   std::optional<std::string> column_rule;
   bool ladder = false;                       ///< beside Recover; a fit always has it
   std::vector<std::string> recover_options;  ///< names of those that were given and only Recover has
@@ -69,6 +70,7 @@ void check_belonging(const AnalyzeOptions& options) {
   needs_fit("--band", options.band.has_value());
   needs_fit("--columns", options.columns.has_value());
   needs_fit("--rounds", options.rounds.has_value());
+  needs_fit("--sample-rows", options.sample_rows.has_value());
   needs_fit("--column-rule", options.column_rule.has_value());
 }
 
@@ -81,6 +83,9 @@ void check(const AnalyzeOptions& options) {
     throw InvalidArgument(fmt::format("--method is {}; it must be recover or fit", options.method));
   }
   check_belonging(options);
+  if (options.sample_rows && *options.sample_rows < 1) {
+    throw InvalidArgument(fmt::format("--sample-rows is {}; it must be at least 1", *options.sample_rows));
+  }
   if (!options.output.empty()) require_writable_place("--output", options.output);
   if (!options.exact_output.empty()) require_writable_place("--exact-output", options.exact_output);
   if (!options.output.empty() && options.output.lexically_normal() == options.exact_output.lexically_normal()) {
@@ -110,6 +115,7 @@ LadderOptions ladder_options(const AnalyzeOptions& options, Index n) {
   result.k = options.k.value_or(result.k);
   result.rounds = options.rounds.value_or(result.rounds);
   result.column_rule = column_rule(options);
+  result.sample_rows = options.sample_rows.value_or(0);
   return result;
 }
 
@@ -153,7 +159,10 @@ void analyze_by_fit(const AnalyzeOptions& options) {
   LongWork work(options.threads);
   HeadInput<T> input = load_head<T>(options.input, work.context());
   const Index n = input.tensors.query.rows();
-  const auto analysis = convbasis::analyze_head_by_fit<T>(std::move(input.tensors), fit_options(options, n), work.context());
+  std::optional<convbasis::SampleOptions> sample;
+  if (options.sample_rows) sample = convbasis::SampleOptions{.rows = *options.sample_rows};
+  const auto analysis =
+      convbasis::analyze_head_by_fit<T>(std::move(input.tensors), fit_options(options, n), sample, work.context());
   const Ladder ladder = convbasis::make_ladder<T>(analysis.head(), *analysis.exact, ladder_options(options, n), work.context());
   work.finish();
   write_output(options.output, analysis.output);
@@ -283,6 +292,10 @@ void add_fit_options(CLI::App& verb, AnalyzeOptions& options) {
       ->type_name("NAME");
   verb.add_option("--rounds", options.rounds, fmt::format("Of a fit: rounds at most, at least 1 (default: {})", defaults.rounds))
       ->type_name("R");
+  verb.add_option("--sample-rows", options.sample_rows,
+                  fmt::format("Of a fit: from so many rows, at least 1 (default: all up to {} tokens, 1024 beyond)",
+                              convbasis::full_fit_limit))
+      ->type_name("S");
   verb.add_flag("--ladder", options.ladder, "Beside Recover, too: what each ingredient of a fit explains and costs");
 }
 

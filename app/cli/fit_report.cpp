@@ -101,6 +101,7 @@ ordered_json to_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis,
   result["columns"] = fit.exact.columns;
   result["column_rule"] = name_of(analysis.fit_options.column_rule);
   result["rounds"] = fit.rounds;
+  result["sampled"] = fit.sampled;
   result["objective"] = fit.objective;
   // Belong to Recover.
   for (const char* key : {"search", "T", "delta", "eps"}) result[key] = nullptr;
@@ -137,14 +138,18 @@ void print_fit_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis)
   print_field("head", fmt::format("layer {}, head {}, key/value head {}", input.layer, input.head, input.kv_head));
   print_field("shape", fmt::format("n {}, d {}, d_v {}, scale {}", head.size(), head.width(), head.value_width(),
                                    three_digits(head.scale)));
-  print_field("fit", fmt::format("band {}, {} columns, {} rounds, {}", fit.exact.band, fit.exact.columns.size(), fit.rounds,
-                                 precision_name<T>));
+  print_field("fit", fmt::format("band {}, {} columns, {} rounds, {}{}", fit.exact.band, fit.exact.columns.size(), fit.rounds,
+                                 precision_name<T>, fit.sampled ? ", from a sample of the rows" : ""));
   print_field("exact columns", fit.exact.columns.empty() ? "none" : starts_text(fit.exact.columns));
   print_field("k found / requested", fmt::format("{} / {}", fit.k(), analysis.options.k));
   print_field("starts", fit.k() == 0 ? "none: the rest has rank one" : starts_text(fit.lags.starts()));
-  print_field("objective monotone", is_monotone(fit) ? "yes" : "no: a step of the fit raised it");
+  print_field("objective monotone", is_monotone(fit) ? "yes"
+                                    : fit.sampled    ? "no: smoothing raises it at times"
+                                                     : "no: a step of the fit raised it");
   print_field("relative error", three_digits(error.relative_error));
-  print_field("held-out error", fmt::format("{} (fitted on even rows, odd rows measured)", error_text(analysis.heldout_error)));
+  print_field("held-out error", std::isnan(analysis.heldout_error)
+                                    ? "not measured"
+                                    : three_digits(analysis.heldout_error) + " (fitted on even rows, odd rows measured)");
   print_field("max abs error", three_digits(error.max_abs_error));
   print_field("mean total variation",
               fmt::format("{} over {} rows", three_digits(error.mean_total_variation), error.total_variation_rows));

@@ -167,15 +167,13 @@ void AnalysisRunner::compute(const AnalysisJob& job, const std::stop_token& stop
     publish(result, stop);
     last_ = result;
   };
-  if (request.method == Method::fit) {
-    // It reads all probabilities, and their normalisers before.
-    if (!exact->complete()) exact = std::make_shared<const ExactPart>(convbasis::exact_part(tensors->view(request.n), context));
-    auto analysis = convbasis::fit_head(tensors, exact, request.fit_options(), false, context);
-    convbasis::assess_head(analysis, exact, context);
-    deliver(std::move(analysis), true);
-    return;
+  const bool fit = request.method == Method::fit;
+  if (fit && !convbasis::FitWay{}.sampled(request.n) && !exact->complete()) {
+    // Such a fit reads all probabilities, and their normalisers before.
+    exact = std::make_shared<const ExactPart>(convbasis::exact_part(tensors->view(request.n), context));
   }
-  auto analysis = convbasis::recover_head(tensors, exact, request.options(), context, request.starts);
+  auto analysis = fit ? convbasis::fit_head(tensors, exact, request.fit_options(), {}, context)
+                      : convbasis::recover_head(tensors, exact, request.options(), context, request.starts);
   if (request.n > few_tokens) {
     deliver(analysis, false);
     if (exact->rows.empty()) {

@@ -64,15 +64,30 @@ Index tokens_of(const HeadTensors<T>& tensors, const ExactPart<T>& exact) {
   return n;
 }
 
+template <Real T>
+void fit_all_rows(HeadAnalysis<T>& analysis, bool heldout, const RunContext& context) {
+  const HeadView<T> head = analysis.head();
+  const StructuredOptions& options = analysis.fit_options;
+  std::vector<double> lse;
+  for (Index row = 0; row < analysis.n; ++row) lse.push_back((*analysis.exact->normalisers)[row]);
+  const Structure structure = choose_structure(head, WeightedRows::every(lse, 0, 1), options, context);
+  const HeadSums sums = gather_sums<T>(head, lse, structure, heldout, context);
+  analysis.fit = std::make_shared<const StructuredFit>(fit_structured<T>(head, lse, sums.all, options, context));
+  if (!heldout) return;
+  const auto half = std::make_shared<const StructuredFit>(fit_heldout<T>(head, lse, sums, options, context));
+  analysis.heldout_error = odd_row_error(*analysis.exact, fit_output(head, half, context).first);
+}
+
 }  // namespace
 
 template <Real T>
 HeadAnalysis<T> fit_head(std::shared_ptr<const HeadTensors<T>> tensors, std::shared_ptr<const ExactPart<T>> exact,
-                         const StructuredOptions& options, bool heldout, const RunContext& context) {
+                         const StructuredOptions& options, const FitWay& way, const RunContext& context) {
   HeadAnalysis<T> analysis;
   analysis.n = tokens_of(*tensors, *exact);
   require_valid(options, analysis.n);
-  if (!exact->complete()) {
+  if (way.sample) require_valid(*way.sample);
+  if (!way.sampled(analysis.n) && !exact->complete()) {
     throw InvalidArgument(
         fmt::format("a fit to all entries needs exact attention of all {} rows; {} are known", analysis.n, exact->rows.size()));
   }
@@ -80,20 +95,16 @@ HeadAnalysis<T> fit_head(std::shared_ptr<const HeadTensors<T>> tensors, std::sha
   analysis.fit_options = options;
   analysis.tensors = std::move(tensors);
   analysis.exact = std::move(exact);
-  std::vector<double> lse;
-  for (Index row = 0; row < analysis.n; ++row) lse.push_back((*analysis.exact->normalisers)[row]);
-  const HeadView<T> head = analysis.head();
   Stopwatch watch;
-  const Structure structure = choose_structure(head, WeightedRows::every(lse, 0, 1), options, context);
-  const HeadSums sums = gather_sums<T>(head, lse, structure, heldout, context);
-  analysis.fit = std::make_shared<const StructuredFit>(fit_structured<T>(head, lse, sums.all, options, context));
+  if (way.sampled(analysis.n)) {
+    const SampleOptions sample = way.sample.value_or(SampleOptions{});
+    analysis.fit = std::make_shared<const StructuredFit>(fit_sampled<T>(analysis.head(), options, sample, context));
+  } else {
+    fit_all_rows(analysis, way.heldout, context);
+  }
   analysis.recovery.basis = log_lags<T>(*analysis.fit);
   analysis.weights = std::make_shared<const ConvWeights<T>>(exponentiate(analysis.recovery.basis, context));
   analysis.seconds.recover = watch.lap();
-  if (heldout) {
-    const auto half = std::make_shared<const StructuredFit>(fit_heldout<T>(head, lse, sums, options, context));
-    analysis.heldout_error = odd_row_error(*analysis.exact, fit_output(head, half, context).first);
-  }
   return analysis;
 }
 
@@ -151,12 +162,17 @@ HeadAnalysis<T> analyze_head(HeadTensors<T> tensors, const RecoverOptions& optio
 }
 
 template <Real T>
-HeadAnalysis<T> analyze_head_by_fit(HeadTensors<T> tensors, const StructuredOptions& options, const RunContext& context) {
+HeadAnalysis<T> analyze_head_by_fit(HeadTensors<T> tensors, const StructuredOptions& options,
+                                    const std::optional<SampleOptions>& sample, const RunContext& context) {
   require_valid(tensors.view());
-  require_valid(options, tensors.query.rows());
+  const Index n = tensors.value.rows();
+  require_valid(options, n);
+  const FitWay way{.heldout = true, .sample = sample};
   auto shared = std::make_shared<const HeadTensors<T>>(std::move(tensors));
-  const auto exact = std::make_shared<const ExactPart<T>>(exact_part(shared->view(), context));
-  HeadAnalysis<T> analysis = fit_head(std::move(shared), exact, options, true, context);
+  const auto exact = std::make_shared<const ExactPart<T>>(
+      n > exact_fit_limit ? sampled_exact_part(shared->view(), std::make_shared<RowNormalisers>(n), context)
+                          : exact_part(shared->view(), context));
+  HeadAnalysis<T> analysis = fit_head(std::move(shared), exact, options, way, context);
   assess_head(analysis, exact, context);
   return analysis;
 }
@@ -173,11 +189,13 @@ template HeadAnalysis<double> analyze_head(HeadTensors<double>, const RecoverOpt
 template HeadAnalysis<float> recover_head(std::shared_ptr<const HeadTensors<float>>, std::shared_ptr<const ExactPart<float>>,
                                           const RecoverOptions&, const RunContext&, std::vector<Index>);
 template HeadAnalysis<float> fit_head(std::shared_ptr<const HeadTensors<float>>, std::shared_ptr<const ExactPart<float>>,
-                                      const StructuredOptions&, bool, const RunContext&);
+                                      const StructuredOptions&, const FitWay&, const RunContext&);
 template HeadAnalysis<double> fit_head(std::shared_ptr<const HeadTensors<double>>, std::shared_ptr<const ExactPart<double>>,
-                                       const StructuredOptions&, bool, const RunContext&);
-template HeadAnalysis<float> analyze_head_by_fit(HeadTensors<float>, const StructuredOptions&, const RunContext&);
-template HeadAnalysis<double> analyze_head_by_fit(HeadTensors<double>, const StructuredOptions&, const RunContext&);
+                                       const StructuredOptions&, const FitWay&, const RunContext&);
+template HeadAnalysis<float> analyze_head_by_fit(HeadTensors<float>, const StructuredOptions&,
+                                                 const std::optional<SampleOptions>&, const RunContext&);
+template HeadAnalysis<double> analyze_head_by_fit(HeadTensors<double>, const StructuredOptions&,
+                                                  const std::optional<SampleOptions>&, const RunContext&);
 template void assess_head(HeadAnalysis<float>&, std::shared_ptr<const ExactPart<float>>, const RunContext&);
 template HeadAnalysis<double> recover_head(std::shared_ptr<const HeadTensors<double>>, std::shared_ptr<const ExactPart<double>>,
                                            const RecoverOptions&, const RunContext&, std::vector<Index>);

@@ -10,6 +10,7 @@
 #include "basis/apply.h"
 #include "basis/recover.h"
 #include "basis/structured_fit.h"
+#include "basis/structured_sampled.h"
 #include "core/run_context.h"
 
 #include <memory>
@@ -62,16 +63,29 @@ template <Real T>
 HeadAnalysis<T> recover_head(std::shared_ptr<const HeadTensors<T>> head, std::shared_ptr<const ExactPart<T>> exact,
                              const RecoverOptions& options, const RunContext& context = {}, std::vector<Index> starts = {});
 
-/// The same by a structured fit to all entries; `exact` must be complete. With `heldout` the fit is made once more, to half of
-/// the rows. Throws InvalidArgument (bad options, or an exact part that does not do), Cancelled.
+/// How a fit is made.
+struct FitWay {
+  bool heldout = false;  ///< once more, to half of the rows, for the error on the others
+  /// From so many rows alone, without held-out error. Unset: from all rows up to full_fit_limit tokens, from a sample beyond.
+  std::optional<SampleOptions> sample = std::nullopt;
+
+  bool sampled(Index n) const { return sample || n > full_fit_limit; }
+};
+
+/// The same by a structured fit. `exact` must be complete unless the fit is made from a sample. Throws InvalidArgument (bad
+/// options, or an exact part that does not do), Cancelled.
 template <Real T>
 HeadAnalysis<T> fit_head(std::shared_ptr<const HeadTensors<T>> head, std::shared_ptr<const ExactPart<T>> exact,
-                         const StructuredOptions& options, bool heldout, const RunContext& context = {});
+                         const StructuredOptions& options, const FitWay& way, const RunContext& context = {});
 
-/// Exact attention, the fit with its held-out error, output and error of the whole of `head`. Throws InvalidArgument (bad
-/// options), Cancelled.
+/// The longest head whose fit is held against exact attention of all rows.
+inline constexpr Index exact_fit_limit = 65536;
+
+/// Exact attention, the fit, output and error of the whole of `head`; the held-out error, too, where the fit is made from all
+/// rows. Throws InvalidArgument (bad options), Cancelled.
 template <Real T>
-HeadAnalysis<T> analyze_head_by_fit(HeadTensors<T> head, const StructuredOptions& options, const RunContext& context = {});
+HeadAnalysis<T> analyze_head_by_fit(HeadTensors<T> head, const StructuredOptions& options,
+                                    const std::optional<SampleOptions>& sample = {}, const RunContext& context = {});
 
 /// The second half: the output, unless it is there already, and the error over the rows that `exact`, which becomes the analysis'
 /// own, knows. Throws Cancelled; the analysis is then as it was, or complete but for the error.

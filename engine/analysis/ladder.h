@@ -20,9 +20,12 @@ struct LadderOptions {
   Index columns = 16;  ///< c in [0, n]
   Index k = 16;        ///< lag vectors of the top rung, at least 0
   ColumnRule column_rule = ColumnRule::whole;
-  int rounds = 10;           ///< of proportional fitting, at least 1
-  bool heldout = true;       ///< measure every fit on rows that it has not seen as well
-  bool yardsticks = true;    ///< the rungs beside the ladder
+  int rounds = 10;         ///< of proportional fitting, at least 1
+  bool heldout = true;     ///< measure every fit on rows that it has not seen as well
+  bool yardsticks = true;  ///< the rungs beside the ladder
+  /// Fits from so many rows (structured_sampled.h), at least 0; 0: from all rows up to full_fit_limit tokens, from 1024 beyond.
+  /// Such fits have no held-out error.
+  Index sample_rows = 0;
   Index rank = 0;            ///< of the non-negative factors; 0: what costs as much as the lag vectors
   int rank_iterations = 60;  ///< of theirs
 

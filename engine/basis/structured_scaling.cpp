@@ -54,6 +54,17 @@ class Factors {
     }
   }
 
+  /// From now on lag vectors are smooth.
+  void smooth(const LagSmoothing& smoothing) {
+    prior_ = smoothing.prior_entries;
+    for (Index t = band_; t < n_;) {
+      bins_.push_back(t);
+      t += std::max<Index>(1, static_cast<Index>(static_cast<double>(t) / smoothing.bins_per_lag));
+    }
+    bins_.push_back(n_);
+    count_entries();
+  }
+
   /// Takes the factors that were fitted, in place of 1.
   void take(const StructuredFit& fit) {
     b_ = fit.column_factor;
@@ -117,15 +128,15 @@ class Factors {
   void fit_lags() {
     parallel_for(context_, std::ssize(lag_blocks_),
                  [&](Index item, int) { sum_lags(lag_blocks_[static_cast<std::size_t>(item)]); });
+    bins_.empty() ? set_lags() : set_smooth_lags();
     model_sum_ = 0.0;
     lag_logs_ = 0.0;
     for (std::size_t r = 0; r < reversed_.size(); ++r) {
       const std::vector<double>& wanted = sums_.diagonal[r];
       for (std::size_t t = static_cast<std::size_t>(band_); t < wanted.size(); ++t) {
-        const double factor = proportional(wanted[t], lag_sum_[r][t]);
-        reversed_[r][static_cast<std::size_t>(n_) - 1 - t] = factor;
+        const double factor = reversed_[r][static_cast<std::size_t>(n_) - 1 - t];
         model_sum_ += factor * lag_sum_[r][t];
-        if (factor != 0.0) lag_logs_ += wanted[t] * std::log(factor);
+        if (factor != 0.0 && wanted[t] != 0.0) lag_logs_ += wanted[t] * std::log(factor);
       }
     }
   }
@@ -139,7 +150,7 @@ class Factors {
     for (std::size_t j = 1; j < b_.size(); ++j) {
       if (column_sum_[j] == 0.0 && !sums_.exact.has_column(static_cast<Index>(j))) b_[j] = b_[j - 1];
     }
-    if (!has_lags() || !misses_lags()) return;
+    if (!has_lags() || !bins_.empty() || !misses_lags()) return;
     const std::vector<double> mean = mean_lags();
     for (std::size_t r = 0; r < reversed_.size(); ++r) {
       double wanted = 0.0;
@@ -188,6 +199,70 @@ class Factors {
     std::size_t segment;
     Index first, last;
   };
+
+  void set_lags() {
+    for (std::size_t r = 0; r < reversed_.size(); ++r) {
+      for (std::size_t t = static_cast<std::size_t>(band_); t < lag_sum_[r].size(); ++t) {
+        reversed_[r][static_cast<std::size_t>(n_) - 1 - t] = proportional(sums_.diagonal[r][t], lag_sum_[r][t]);
+      }
+    }
+  }
+
+  /// How many entries of each bin and segment the rows have.
+  void count_entries() {
+    for (std::size_t r = 0; r < reversed_.size(); ++r) {
+      std::vector<double> change(static_cast<std::size_t>(n_) + 1, 0.0);  // of the number of entries from one lag to the next
+      for (const Index row : sums_.rows) {
+        const Index first = std::max<Index>(0, row - end(r) + 1);
+        if (row < start(r)) continue;
+        change[static_cast<std::size_t>(first)] += 1.0;
+        change[static_cast<std::size_t>(row - start(r) + 1)] -= 1.0;
+      }
+      for (std::size_t t = 1; t < change.size(); ++t) change[t] += change[t - 1];
+      entries_.push_back(binned(change));
+    }
+  }
+
+  /// Sums over each bin.
+  std::vector<double> binned(const std::vector<double>& lags) const {
+    std::vector<double> sums(bins_.size() - 1, 0.0);
+    for (std::size_t bin = 0; bin < sums.size(); ++bin) {
+      const auto last = std::min(static_cast<std::size_t>(bins_[bin + 1]), lags.size());
+      for (auto t = static_cast<std::size_t>(bins_[bin]); t < last; ++t) sums[bin] += lags[t];
+    }
+    return sums;
+  }
+
+  void set_smooth_lags() {
+    std::vector<std::vector<double>> wanted, sum;
+    std::vector<double> all_wanted(bins_.size() - 1, 0.0), all_sum(bins_.size() - 1, 0.0);
+    for (std::size_t r = 0; r < reversed_.size(); ++r) {
+      wanted.push_back(binned(sums_.diagonal[r]));
+      sum.push_back(binned(lag_sum_[r]));
+      for (std::size_t bin = 0; bin < all_sum.size(); ++bin) {
+        all_wanted[bin] += wanted[r][bin];
+        all_sum[bin] += sum[r][bin];
+      }
+    }
+    for (std::size_t r = 0; r < reversed_.size(); ++r) {
+      double expected = 0.0;
+      double found = 0.0;
+      for (std::size_t bin = 0; bin < all_sum.size(); ++bin) {
+        expected += sum[r][bin] * proportional(all_wanted[bin], all_sum[bin]);
+        found += wanted[r][bin];
+      }
+      const double level = proportional(found, expected);
+      for (std::size_t bin = 0; bin < all_sum.size(); ++bin) {
+        const double mean = level * proportional(all_wanted[bin], all_sum[bin]);
+        const double own = entries_[r][bin];
+        // With one segment the mean is its own.
+        const double total = own + prior_;
+        const double factor = total > 0.0 ? (own * proportional(wanted[r][bin], sum[r][bin]) + prior_ * mean) / total : 0.0;
+        const Index last = std::min(bins_[bin + 1], n_ - start(r));
+        for (Index t = bins_[bin]; t < last; ++t) reversed_[r][static_cast<std::size_t>(n_ - 1 - t)] = factor;
+      }
+    }
+  }
 
   bool misses_lags() const {
     return std::ranges::any_of(lag_sum_, [this](const std::vector<double>& sums) {
@@ -267,6 +342,9 @@ class Factors {
   std::vector<double> column_sum_;            // of the model, without b
   std::vector<std::vector<double>> lag_sum_;  // of the model, without g
   std::vector<Piece> pieces_, lag_blocks_;
+  std::vector<Index> bins_;                   // of lags: first ones, and the end; empty: every lag for itself
+  std::vector<std::vector<double>> entries_;  // of each bin and segment
+  double prior_ = 0.0;
   double row_logs_ = 0.0, column_logs_ = 0.0, lag_logs_ = 0.0;  // sum M log of the factors
   double model_sum_ = 0.0;                                      // sum A
 };
@@ -294,7 +372,10 @@ void run_rounds(Factors& factors, StructuredFit& fit, double mass, const Structu
 
 }  // namespace
 
-StructuredFit fit_rest(const RestSums& sums, const StructuredOptions& options, const RunContext& context) {
+namespace {
+
+StructuredFit fit_rest(const RestSums& sums, const StructuredOptions& options, const LagSmoothing* smoothing,
+                       const RunContext& context) {
   const auto n = static_cast<std::size_t>(sums.size());
   StructuredFit fit{.exact = sums.exact, .row_factor = std::vector<double>(n), .column_factor = std::vector<double>(n)};
   fit.lags = ConvBasis<double>(sums.size());
@@ -302,6 +383,7 @@ StructuredFit fit_rest(const RestSums& sums, const StructuredOptions& options, c
   const bool fitted = options.rest == RestKind::fitted;
   const RestSums flat = fitted ? RestSums{} : sums.without_segments();
   Factors factors(fitted ? sums : flat, context);
+  if (smoothing && factors.has_lags()) factors.smooth(*smoothing);
   const double mass = sums.mass();
   factors.fit_rows();
   fit.objective.push_back(factors.objective(mass));
@@ -311,6 +393,17 @@ StructuredFit fit_rest(const RestSums& sums, const StructuredOptions& options, c
   }
   factors.write(fit);
   return fit;
+}
+
+}  // namespace
+
+StructuredFit fit_rest(const RestSums& sums, const StructuredOptions& options, const RunContext& context) {
+  return fit_rest(sums, options, nullptr, context);
+}
+
+StructuredFit fit_rest(const RestSums& sums, const StructuredOptions& options, const LagSmoothing& smoothing,
+                       const RunContext& context) {
+  return fit_rest(sums, options, &smoothing, context);
 }
 
 void set_row_factors(StructuredFit& fit, const RestSums& sums, const RunContext& context) {
