@@ -59,7 +59,11 @@ class Factors {
     prior_ = smoothing.prior_entries;
     for (Index t = band_; t < n_;) {
       bins_.push_back(t);
-      t += std::max<Index>(1, static_cast<Index>(static_cast<double>(t) / smoothing.bins_per_lag));
+      const auto seen = static_cast<double>(a_.size() - first_row(t));  // rows with an entry at this lag, in some segment
+      const double enough = seen == 0.0 ? static_cast<double>(n_)
+                                        : std::ceil(smoothing.entries_per_bin * static_cast<double>(reversed_.size()) / seen);
+      const double most = std::max(1.0, static_cast<double>(t) / smoothing.bins_per_lag);
+      t += static_cast<Index>(std::clamp(enough, 1.0, most));
     }
     bins_.push_back(n_);
     count_entries();
