@@ -126,8 +126,9 @@ std::vector<double> normalisers_of(const HeadView<T>& head, std::span<const Inde
 void require_valid(const SampleOptions& options) {
   if (options.rows < 1) throw InvalidArgument(fmt::format("rows is {}; it must be at least 1", options.rows));
   if (options.landmarks < 1) throw InvalidArgument(fmt::format("landmarks is {}; it must be at least 1", options.landmarks));
-  if (!(options.smoothing.bins_per_lag > 0.0) || !(options.smoothing.prior_entries >= 0.0)) {
-    throw InvalidArgument("bins_per_lag must be above 0 and prior_entries 0 or larger");
+  const LagSmoothing& smoothing = options.smoothing;
+  if (!(smoothing.entries_per_bin >= 0.0) || !(smoothing.bins_per_lag > 0.0) || !(smoothing.prior_entries >= 0.0)) {
+    throw InvalidArgument("bins_per_lag must be above 0, entries_per_bin and prior_entries 0 or larger");
   }
 }
 

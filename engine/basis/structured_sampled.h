@@ -3,9 +3,9 @@
 /// Mathematics page, section 7.
 ///
 /// Column factors and lag vectors come from rows of exact attention, one out of each of so many strata; lag vectors are constant
-/// on bins of lags that grow geometrically, and drawn towards their mean over the segments. The mass of each row's rest is then
-/// estimated from landmarks, columns at equal steps of (half) the rest's mass and (half) the columns: exp(S_ij) over them against
-/// what the model has there. With the exact entries' mass that gives every row its normaliser, too.
+/// on bins of lags, wide enough to hold some entries, and drawn towards their mean over the segments. The mass of each row's rest
+/// is then estimated from landmarks, columns at equal steps of (half) the rest's mass and (half) the columns: exp(S_ij) over them
+/// against what the model has there. With the exact entries' mass that gives every row its normaliser, too.
 #pragma once
 
 #include "attention/head.h"

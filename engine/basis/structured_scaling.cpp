@@ -19,6 +19,17 @@ constexpr Index rows_at_once = 64;
 /// What makes the sum of the model's entries, `factor` of each times `sum` without it, equal to `wanted`.
 double proportional(double wanted, double sum) { return wanted == 0.0 || sum == 0.0 ? 0.0 : wanted / sum; }
 
+/// Factors whose `sum` is 0, about which nothing is known, take the value of the last one known before, or of the first one
+/// known, or 1.
+void fill_gaps(std::vector<double>& factor, const std::vector<double>& sum) {
+  const auto first = std::ranges::find_if(sum, [](double total) { return total != 0.0; });
+  double last = first == sum.end() ? 1.0 : factor[static_cast<std::size_t>(first - sum.begin())];
+  for (std::size_t x = 0; x < factor.size(); ++x) {
+    if (sum[x] == 0.0) factor[x] = last;
+    last = factor[x];
+  }
+}
+
 /// sum wanted log factor.
 double weighted_logs(const std::vector<double>& wanted, const std::vector<double>& factor) {
   double total = 0.0;
@@ -59,7 +70,11 @@ class Factors {
     prior_ = smoothing.prior_entries;
     for (Index t = band_; t < n_;) {
       bins_.push_back(t);
-      t += std::max<Index>(1, static_cast<Index>(static_cast<double>(t) / smoothing.bins_per_lag));
+      const auto seen = static_cast<double>(a_.size() - first_row(t));  // rows with an entry at this lag, in some segment
+      const double enough = seen == 0.0 ? static_cast<double>(n_)
+                                        : std::ceil(smoothing.entries_per_bin * static_cast<double>(reversed_.size()) / seen);
+      const double most = std::max(1.0, static_cast<double>(t) / smoothing.bins_per_lag);
+      t += static_cast<Index>(std::clamp(enough, 1.0, most));
     }
     bins_.push_back(n_);
     count_entries();
@@ -144,12 +159,11 @@ class Factors {
   /// After a step: sum M log(M / A) - M + A.
   double objective(double mass) const { return sums_.log_sum - row_logs_ - column_logs_ - lag_logs_ - mass + model_sum_; }
 
-  /// Factors that nothing is known about. A column takes that of the column before. A lag takes the mean over all segments, at
+  /// Factors that nothing is known about. A column takes that of the last one before. A lag takes the mean over all segments, at
   /// the level of its own segment; where no segment knows it, the lag before, and the first lag known where none is before.
   void fill_unseen() {
-    for (std::size_t j = 1; j < b_.size(); ++j) {
-      if (column_sum_[j] == 0.0 && !sums_.exact.has_column(static_cast<Index>(j))) b_[j] = b_[j - 1];
-    }
+    fill_gaps(b_, column_sum_);
+    for (const Index j : sums_.exact.columns) b_[static_cast<std::size_t>(j)] = 0.0;
     if (!has_lags() || !bins_.empty() || !misses_lags()) return;
     const std::vector<double> mean = mean_lags();
     for (std::size_t r = 0; r < reversed_.size(); ++r) {
@@ -159,7 +173,7 @@ class Factors {
         wanted += sums_.diagonal[r][t];
         expected += lag_sum_[r][t] * mean[t];
       }
-      const double level = proportional(wanted, expected);
+      const double level = expected == 0.0 ? 1.0 : wanted / expected;
       for (std::size_t t = static_cast<std::size_t>(band_); t < lag_sum_[r].size(); ++t) {
         if (lag_sum_[r][t] == 0.0) reversed_[r][static_cast<std::size_t>(n_) - 1 - t] = level * mean[t];
       }
@@ -244,20 +258,22 @@ class Factors {
         all_sum[bin] += sum[r][bin];
       }
     }
+    std::vector<double> mean(all_sum.size());
+    for (std::size_t bin = 0; bin < mean.size(); ++bin) mean[bin] = proportional(all_wanted[bin], all_sum[bin]);
+    fill_gaps(mean, all_sum);
     for (std::size_t r = 0; r < reversed_.size(); ++r) {
       double expected = 0.0;
       double found = 0.0;
-      for (std::size_t bin = 0; bin < all_sum.size(); ++bin) {
-        expected += sum[r][bin] * proportional(all_wanted[bin], all_sum[bin]);
+      for (std::size_t bin = 0; bin < mean.size(); ++bin) {
+        expected += sum[r][bin] * mean[bin];
         found += wanted[r][bin];
       }
-      const double level = proportional(found, expected);
-      for (std::size_t bin = 0; bin < all_sum.size(); ++bin) {
-        const double mean = level * proportional(all_wanted[bin], all_sum[bin]);
-        const double own = entries_[r][bin];
-        // With one segment the mean is its own.
+      const double level = expected == 0.0 ? 1.0 : found / expected;
+      for (std::size_t bin = 0; bin < mean.size(); ++bin) {
+        const double own = sum[r][bin] == 0.0 ? 0.0 : entries_[r][bin];
         const double total = own + prior_;
-        const double factor = total > 0.0 ? (own * proportional(wanted[r][bin], sum[r][bin]) + prior_ * mean) / total : 0.0;
+        const double factor = total > 0.0 ? (own * proportional(wanted[r][bin], sum[r][bin]) + prior_ * level * mean[bin]) / total
+                                          : level * mean[bin];
         const Index last = std::min(bins_[bin + 1], n_ - start(r));
         for (Index t = bins_[bin]; t < last; ++t) reversed_[r][static_cast<std::size_t>(n_ - 1 - t)] = factor;
       }
@@ -280,14 +296,8 @@ class Factors {
         sum[t] += lag_sum_[r][t];
       }
     }
-    const auto known = std::ranges::find_if(sum, [](double total) { return total != 0.0; }) - sum.begin();
     for (std::size_t t = 0; t < mean.size(); ++t) mean[t] = proportional(mean[t], sum[t]);
-    for (Index t = 0; t < std::ssize(mean); ++t) {
-      const Index from = t < known ? known : t - 1;
-      if (sum[static_cast<std::size_t>(t)] == 0.0 && from < std::ssize(mean) && from >= 0) {
-        mean[static_cast<std::size_t>(t)] = mean[static_cast<std::size_t>(from)];
-      }
-    }
+    fill_gaps(mean, sum);
     return mean;
   }
 

@@ -15,8 +15,9 @@ namespace convbasis {
 
 /// How lag vectors are estimated from few rows, in which most lags of a segment are met once or never.
 struct LagSmoothing {
-  double bins_per_lag = 16.0;  ///< lags are taken together by max(1, lag / bins_per_lag): bins that grow geometrically
-  double prior_entries = 8.0;  ///< the mean over all segments counts as so many entries of every bin of a segment
+  double entries_per_bin = 32.0;  ///< lags are taken together until a segment has so many entries of a bin on average,
+  double bins_per_lag = 16.0;     ///< but no more of them than max(1, lag / bins_per_lag): bins grow geometrically at most
+  double prior_entries = 8.0;     ///< the mean over all segments counts as so many entries of every bin of a segment
 
   bool operator==(const LagSmoothing&) const = default;
 };

@@ -182,6 +182,23 @@ TEST(Ladder, OverSomeRows) {
   EXPECT_NEAR(ladder.find(rung::lag_vectors)->error, std::sqrt(squares / size), 1e-10);
 }
 
+TEST(Ladder, FromASampleOfAllRowsIsNearTheFullOne) {
+  const HeadTensors<double> tensors = gaussian_head<double>(300, 6, 5, 3);
+  const ExactPart<double> exact = exact_part(tensors.view());
+  LadderOptions options{.band = 8, .columns = 3, .k = 2, .rank_iterations = 3};
+  const Ladder full = make_ladder(tensors.view(), exact, options);
+  options.sample_rows = 300;
+  const Ladder sampled = make_ladder(tensors.view(), exact, options);
+  ASSERT_EQ(keys_of(sampled), keys_of(full));
+  for (const LadderRung& rung : sampled.rungs) {
+    SCOPED_TRACE(rung.key);
+    const double wanted = full.find(rung.key)->error;
+    // Rank one knows no lags to smooth.
+    EXPECT_NEAR(rung.error, wanted, (rung.k > 0 ? 0.1 : 1e-9) * wanted);
+    EXPECT_TRUE(std::isnan(rung.heldout_error));
+  }
+}
+
 TEST(Ladder, IsCancelledAndReportsProgress) {
   const HeadTensors<float> tensors = gaussian_head<float>(300, 6, 5, 3);
   const ExactPart<float> exact = exact_part(tensors.view());
@@ -237,6 +254,23 @@ TYPED_TEST(FitOfAHead, FiguresAreThoseOfTheDenseModel) {
     EXPECT_NEAR(analysis.error.max_abs_error, difference.cwiseAbs().maxCoeff(), 4.0 * tolerance);
     EXPECT_GT(analysis.heldout_error, 0.0);
   }
+}
+
+TYPED_TEST(FitOfAHead, FromASample) {
+  using T = TypeParam;
+  const HeadTensors<T> tensors = make_random_head<T>(150, 8, 5, 3);
+  const FitAnalysis<T> analysis =
+      fit_head(tensors, StructuredOptions{.band = 6, .columns = 4, .k = 3}, SampleOptions{.rows = 50});
+  const Dense probability = reference::softmax(reference::scores(tensors.view())).probability;
+  Matrix<T> model(150, 150);
+  analysis.fit->template probability_tile<T>(tensors.view(), 0, 0, mutable_view(model));
+  const double tolerance = 16.0 * score_tolerance(tensors.view());
+  const Dense dense = model.template cast<double>();
+  EXPECT_TRUE(analysis.fit->sampled);
+  EXPECT_NEAR(analysis.error.relative_error, dense_error(dense, probability, tensors.value.template cast<double>()), tolerance);
+  // Exact entries differ too: their normalisers are estimates.
+  EXPECT_NEAR(analysis.error.mean_total_variation, (dense - probability).cwiseAbs().sum() / 300.0, tolerance);
+  EXPECT_TRUE(std::isnan(analysis.heldout_error));
 }
 
 TYPED_TEST(FitOfAHead, OfOneToken) {
