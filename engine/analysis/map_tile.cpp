@@ -73,6 +73,18 @@ class Pool {
  private:
   template <Real T>
   void pour(std::size_t pixel, std::span<const T> cells) {
+    if (key_.quantity == MapQuantity::score) {
+      // What must not be seen has no score: it would hide all others.
+      for (const T cell : cells) {
+        if (!(std::abs(static_cast<double>(cell)) >= -0.5 * masked_score)) pour_all(pixel, std::span(&cell, 1));
+      }
+    } else {
+      pour_all(pixel, cells);
+    }
+  }
+
+  template <Real T>
+  void pour_all(std::size_t pixel, std::span<const T> cells) {
     if (key_.pooling == Pooling::mean) {
       T sum{0};
       for (const T cell : cells) sum += cell;
@@ -191,7 +203,9 @@ template <Real T>
 Index map_row_step(const HeadAnalysis<T>& analysis, int level) {
   // Multiply-adds for a tile of whole rows. Row normalisers that have to be computed first cost up to as much again.
   const Index budget = Index{1} << (analysis.exact->complete() ? 36 : 33);
-  const Index affordable = budget / (map_tile_size * analysis.n * analysis.tensors->query.cols());
+  constexpr Index read_cost = 16;  // of a score that is given, in multiply-adds
+  const Index cell_cost = std::max(analysis.tensors->query.cols(), read_cost);
+  const Index affordable = budget / (map_tile_size * analysis.n * cell_cost);
   Index step = 1;
   while (step < cells_per_pixel(level) && affordable * step < cells_per_pixel(level)) step *= 2;
   return step;

@@ -39,12 +39,15 @@ struct PreparedHead {
       : head(source),
         factor(static_cast<T>(source.scale * std::numbers::log2e)),
         longest_key(static_cast<std::size_t>(source.size())) {
-    for (Index key = 0; key < head.size(); key += key_rows) {
+    for (Index key = 0; key < head.size() && plain(); key += key_rows) {
       context.check();
       kernels::row_lengths<T>(rows(head.key, key, std::min(key_rows, head.size() - key)), longest_key.data() + key);
     }
     std::inclusive_scan(longest_key.begin(), longest_key.end(), longest_key.begin(), [](T a, T b) { return std::max(a, b); });
   }
+
+  /// Scores are products of query and key, nothing more: then the lengths of those bound them.
+  bool plain() const { return head.bias.empty() && !head.matrix; }
 };
 
 /// Scratch of one thread and the work on one block of queries.
@@ -57,6 +60,7 @@ class QueryBlock {
         values_(static_cast<std::size_t>(key_rows * padded(value_width))),
         sums_(static_cast<std::size_t>(queries * padded(value_width))),
         weights_(static_cast<std::size_t>(key_rows * width_)),
+        given_(width_, key_rows),
         bound_(static_cast<std::size_t>(queries)),
         shift_(static_cast<std::size_t>(queries)),
         total_(static_cast<std::size_t>(queries)) {}
@@ -71,7 +75,7 @@ class QueryBlock {
       const Index keys = std::min(key_rows, first + count - key);
       kernels::pack_columns<T>(rows(head.value, key, keys), values_.data());
       for (Index a = 0; a < count; a += width_) {
-        add_keys(head, a, std::min(width_, count - a), key, keys, first + a - key);
+        add_keys(prepared, a, std::min(width_, count - a), key, keys, first + a - key);
       }
     }
     for (Index a = 0; a < count; ++a) {
@@ -95,15 +99,19 @@ class QueryBlock {
       total_[r] = 0.0;
       shift_[r] = T{0};
       if (x >= count) continue;
-      // |score| <= |query| |key|, and a little more for rounding.
-      bound_[r] *= T(1.001) * std::abs(prepared.factor) * prepared.longest_key[static_cast<std::size_t>(row + x)];
+      if (prepared.plain()) {  // |score| <= |query| |key|, and a little more for rounding
+        bound_[r] *= T(1.001) * std::abs(prepared.factor) * prepared.longest_key[static_cast<std::size_t>(row + x)];
+      } else {
+        bound_[r] = std::numeric_limits<T>::infinity();
+      }
       if (!(bound_[r] <= headroom<T>)) shift_[r] = -std::numeric_limits<T>::infinity();
     }
   }
 
   /// The weights of one group of queries for the packed block of `block` keys, and their share of the output. Query x of the
   /// group sees the keys up to visible + x.
-  void add_keys(const HeadView<T>& head, Index a, Index count, Index key, Index block, Index visible) {
+  void add_keys(const PreparedHead<T>& prepared, Index a, Index count, Index key, Index block, Index visible) {
+    const HeadView<T>& head = prepared.head;
     const Index keys = std::min(block, visible + count);
     if (keys <= 0) return;
     const kernels::ScoreTile<T> tile{.query = query_.data() + a * head.width(),
@@ -118,7 +126,11 @@ class QueryBlock {
       kernels::weigh<T>(tile, shift_.data() + a, block_total_.data());
     } else {
       std::fill(maximum_.begin(), maximum_.end(), -std::numeric_limits<T>::infinity());
-      kernels::score<T>(tile, maximum_.data());
+      if (prepared.plain()) {
+        kernels::score<T>(tile, maximum_.data());
+      } else {
+        score_other(prepared, tile, key, count);
+      }
       raise_shifts(a, count);
       kernels::exponentiate<T>(keys, weights_.data(), shift_.data() + a, block_total_.data());
     }
@@ -133,6 +145,31 @@ class QueryBlock {
                             .panel_stride = block * kernels::panel_width<T>(),
                             .target = sums_.data() + a * stride_,
                             .target_stride = stride_});
+  }
+
+  /// kernels::score() for a head with a position bias, or one that is given by its scores.
+  void score_other(const PreparedHead<T>& prepared, const kernels::ScoreTile<T>& tile, Index key, Index count) {
+    const HeadView<T>& head = prepared.head;
+    const auto to_base_2 = static_cast<T>(std::numbers::log2e);
+    if (head.matrix) {
+      given_.setZero();
+      head.matrix->read(key + tile.visible, key, {given_.data(), count, tile.keys, Eigen::OuterStride<>(key_rows)});
+    } else {
+      kernels::score<T>(tile, maximum_.data());
+    }
+    std::fill(maximum_.begin(), maximum_.end(), -std::numeric_limits<T>::infinity());
+    for (Index t = 0; t < tile.keys; ++t) {
+      T* weights = tile.weights + t * width_;
+      const Index unseen = std::clamp<Index>(t - tile.visible, 0, width_);  // queries before that key
+      std::fill_n(weights, unseen, -std::numeric_limits<T>::infinity());
+      for (Index x = unseen; x < count; ++x) {
+        weights[x] = head.matrix ? to_base_2 * given_(x, t)
+                                 : weights[x] + to_base_2 * head.bias[static_cast<std::size_t>(tile.visible + x - t)];
+        maximum_[static_cast<std::size_t>(x)] = std::max(maximum_[static_cast<std::size_t>(x)], weights[x]);
+      }
+      // Lanes without a query: any number does, for their shift is 0.
+      std::fill(weights + std::max(unseen, count), weights + width_, T{0});
+    }
   }
 
   bool row_bounded(std::size_t r) const { return bound_[r] - shift_[r] <= headroom<T>; }
@@ -162,6 +199,7 @@ class QueryBlock {
   AlignedVector<T> values_;   // of the block of keys at hand, packed
   AlignedVector<T> sums_;     // of weights times values, a row for each query
   AlignedVector<T> weights_;  // of the group and the block at hand
+  Matrix<T> given_;           // the scores of the same, where they are given
   std::vector<T> bound_;
   std::vector<T> shift_;
   std::vector<double> total_;

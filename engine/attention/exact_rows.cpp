@@ -109,7 +109,7 @@ RowScores<T>::RowScores(const HeadView<T>& head, std::span<const Index> rows)
   for (std::size_t x = 0; x < rows_.size(); ++x) {
     MutableMatrixView<T> query(queries_.data() + static_cast<Index>(x) * head.width(), 1, head.width(),
                                Eigen::OuterStride<>(head.width()));
-    query = static_cast<T>(head.scale) * head.query.row(rows_[x]);
+    if (head.width() > 0) query = static_cast<T>(head.scale) * head.query.row(rows_[x]);
   }
 }
 
@@ -128,9 +128,24 @@ void RowScores<T>::compute(Index key, Index count, Tile& tile) const {
   tile.scores_.resize(static_cast<std::size_t>(std::max<Index>(chosen, 1) * padded_keys<T>()));
   const Index first = first_to_see(key);
   if (first == chosen) return;
+  if (head_.matrix) return read_matrix(first, key, count, tile);
   kernels::pack_transposed<T>(convbasis::rows(head_.key, key, count), tile.packed_.data());
   kernels::multiply<T>(chosen - first, depth, panels, queries_.data() + first * depth, depth, tile.packed_.data(), depth * panel,
                        tile.row(first), tile_keys, false);
+  for (Index x = first; x < chosen; ++x) add_bias(head_, rows_[static_cast<std::size_t>(x)], key, tile.row(x), count);
+}
+
+template <Real T>
+void RowScores<T>::read_matrix(Index first, Index key, Index count, Tile& tile) const {
+  // Rows that follow each other are read at once: a file has them in one place.
+  const Index chosen = std::ssize(rows_);
+  for (Index x = first; x < chosen;) {
+    const Index row = rows_[static_cast<std::size_t>(x)];
+    Index together = 1;
+    while (x + together < chosen && rows_[static_cast<std::size_t>(x + together)] == row + together) ++together;
+    head_.matrix->read(row, key, {tile.row(x), together, count, Eigen::OuterStride<>(tile_keys)});
+    x += together;
+  }
 }
 
 template <Real T>

@@ -40,6 +40,8 @@ class RowScores {
   void compute(Index key, Index count, Tile& tile) const;
 
  private:
+  void read_matrix(Index first, Index key, Index count, Tile& tile) const;
+
   HeadView<T> head_;
   std::vector<Index> rows_;
   AlignedVector<T> queries_;  ///< times the scale

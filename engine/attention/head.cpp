@@ -21,12 +21,22 @@ void require_tile_inside(Index n, Index row, Index column, Index rows, Index col
   }
 }
 
+template <Real T>
+void require_valid_matrix(const ScoreMatrix<T>& matrix, Index n, Index depth, bool biased) {
+  if (matrix.size() < n) {
+    throw InvalidArgument("the score matrix has " + std::to_string(matrix.size()) + " rows; it must have " + std::to_string(n) +
+                          ", one for each row of the value");
+  }
+  if (depth != 0 || biased) throw InvalidArgument("a head that is given by its scores has neither query, key nor bias");
+}
+
 }  // namespace
 
 template <Real T>
 void require_valid(const HeadView<T>& head) {
-  const auto& [query, key, value, scale] = head;
-  if (query.rows() < 1 || query.cols() < 1 || value.cols() < 1) {
+  const auto& [query, key, value, scale, bias, matrix] = head;
+  if (matrix) require_valid_matrix(*matrix, query.rows(), query.cols(), !bias.empty());
+  if (query.rows() < 1 || (query.cols() < 1 && !matrix) || value.cols() < 1) {
     throw InvalidArgument("query is " + shape(query.rows(), query.cols()) + " and value " + shape(value.rows(), value.cols()) +
                           "; each needs at least one row and one column");
   }
@@ -39,16 +49,27 @@ void require_valid(const HeadView<T>& head) {
                           " like query and key");
   }
   if (!std::isfinite(scale)) throw InvalidArgument("scale is not finite; it is usually 1/sqrt(d)");
+  if (!bias.empty() && std::ssize(bias) < query.rows()) {
+    throw InvalidArgument("bias has " + std::to_string(bias.size()) + " lags; it must have one for each of the " +
+                          std::to_string(query.rows()) + " tokens, or none");
+  }
 }
 
 template <Real T>
 T score(const HeadView<T>& head, Index query, Index key) {
-  return static_cast<T>(head.scale) * head.query.row(query).dot(head.key.row(key));
+  if (head.matrix) {
+    T entry;
+    head.matrix->read(query, key, {&entry, 1, 1, Eigen::OuterStride<>(1)});
+    return entry;
+  }
+  const T product = static_cast<T>(head.scale) * head.query.row(query).dot(head.key.row(key));
+  return head.bias.empty() ? product : product + head.bias[static_cast<std::size_t>(query - key)];
 }
 
 template <Real T>
 void score_tile(const HeadView<T>& head, Index query, Index key, MutableMatrixView<T> tile) {
   require_tile_inside(head.size(), query, key, tile.rows(), tile.cols());
+  if (head.matrix) return head.matrix->read(query, key, tile);
   const Index depth = head.width();
   const Index width = kernels::panel_width<T>();
   const Index panels = (tile.cols() + width - 1) / width;
@@ -58,6 +79,15 @@ void score_tile(const HeadView<T>& head, Index query, Index key, MutableMatrixVi
   kernels::multiply<T>(tile.rows(), depth, panels, head.query.data() + query * head.query.outerStride(), head.query.outerStride(),
                        packed.data(), depth * width, scores.data(), scores.cols(), false);
   tile = static_cast<T>(head.scale) * scores.leftCols(tile.cols());
+  for (Index a = 0; a < tile.rows(); ++a) add_bias(head, query + a, key, tile.data() + a * tile.outerStride(), tile.cols());
+}
+
+template <Real T>
+void add_bias(const HeadView<T>& head, Index query, Index key, T* scores, Index count) {
+  if (head.bias.empty()) return;
+  const Index causal = std::clamp<Index>(query - key + 1, 0, count);
+  const T* bias = head.bias.data() + (query - key);
+  for (Index y = 0; y < causal; ++y) scores[y] += bias[-y];
 }
 
 template <Real T>
@@ -78,6 +108,8 @@ void probability_tile(const HeadView<T>& head, std::span<const double> lse, Inde
 
 template void require_valid(const HeadView<float>&);
 template void require_valid(const HeadView<double>&);
+template void add_bias(const HeadView<float>&, Index, Index, float*, Index);
+template void add_bias(const HeadView<double>&, Index, Index, double*, Index);
 template float score(const HeadView<float>&, Index, Index);
 template double score(const HeadView<double>&, Index, Index);
 template void score_tile(const HeadView<float>&, Index, Index, MutableMatrixView<float>);

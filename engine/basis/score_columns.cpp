@@ -28,15 +28,18 @@ HeadScores<T>::HeadScores(const HeadView<T>& head) : head_(head) {
 
 template <Real T>
 void HeadScores<T>::read(Index column, std::span<T> lags) const {
+  if (head_.matrix) return head_.matrix->read(column, column, {lags.data(), std::ssize(lags), 1, Eigen::OuterStride<>(1)});
   const T* key = head_.key.data() + column * head_.key.outerStride();
   kernels::multiply_vector<T>(rows(head_.query, column, static_cast<Index>(lags.size())), key, static_cast<T>(head_.scale),
                               lags.data());
+  for (std::size_t t = 0; t < lags.size() && !head_.bias.empty(); ++t) lags[t] += head_.bias[t];
 }
 
 template <Real T>
 std::vector<std::vector<T>> HeadScores<T>::read_whole(std::span<const Index> columns, const RunContext& context) const {
   constexpr Index fewest = 6;  // below, a product of whole panels does more than it saves
   if (std::ssize(columns) < fewest) return ScoreColumns<T>::read_whole(columns, context);
+  if (head_.matrix) return read_whole_from_matrix(columns, context);
   const Index depth = head_.width();
   const Index width = kernels::panel_width<T>();
   Matrix<T> keys(std::ssize(columns), depth);
@@ -61,6 +64,27 @@ std::vector<std::vector<T>> HeadScores<T>::read_whole(std::span<const Index> col
       const Index column = columns[static_cast<std::size_t>(r)];
       T* target = lags[static_cast<std::size_t>(r)].data() + (first - column);
       for (Index a = std::max<Index>(0, column - first); a < count; ++a) target[a] = tile(a, r);
+    }
+  });
+  for (std::size_t r = 0; r < lags.size() && !head_.bias.empty(); ++r) {
+    for (std::size_t t = 0; t < lags[r].size(); ++t) lags[r][t] += head_.bias[t];
+  }
+  return lags;
+}
+
+template <Real T>
+std::vector<std::vector<T>> HeadScores<T>::read_whole_from_matrix(std::span<const Index> columns,
+                                                                  const RunContext& context) const {
+  std::vector<std::vector<T>> lags(columns.size());
+  for (std::size_t r = 0; r < columns.size(); ++r) lags[r].resize(static_cast<std::size_t>(size() - columns[r]));
+  // Whole stretches of rows: a file gives a row as fast as one of its numbers.
+  parallel_for(context, size() - columns.front(), [&](Index item, int) {
+    const Index row = columns.front() + item;
+    const Index causal = std::upper_bound(columns.begin(), columns.end(), row) - columns.begin();
+    RowVector<T> stretch(columns[static_cast<std::size_t>(causal - 1)] - columns.front() + 1);
+    head_.matrix->read(row, columns.front(), {stretch.data(), 1, stretch.size(), Eigen::OuterStride<>(stretch.size())});
+    for (std::size_t r = 0; r < static_cast<std::size_t>(causal); ++r) {
+      lags[r][static_cast<std::size_t>(row - columns[r])] = stretch(columns[r] - columns.front());
     }
   });
   return lags;

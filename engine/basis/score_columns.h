@@ -23,7 +23,7 @@ class ScoreColumns {
   virtual std::vector<std::vector<T>> read_whole(std::span<const Index> columns, const RunContext& context) const;
 };
 
-/// The scores of a head, from Q and K: d multiply-adds an entry, no n x n matrix.
+/// The scores of a head. From Q and K: d multiply-adds an entry, no n x n matrix.
 template <Real T>
 class HeadScores final : public ScoreColumns<T> {
  public:
@@ -34,6 +34,8 @@ class HeadScores final : public ScoreColumns<T> {
   std::vector<std::vector<T>> read_whole(std::span<const Index> columns, const RunContext& context) const override;
 
  private:
+  std::vector<std::vector<T>> read_whole_from_matrix(std::span<const Index> columns, const RunContext& context) const;
+
   HeadView<T> head_;
 };
 

@@ -100,6 +100,22 @@ TYPED_TEST(AnalyzeHead, ColumnsBeforeTheFirstStartHaveScoreZero) {
   expect_true(analysis);
 }
 
+TYPED_TEST(AnalyzeHead, OfAHeadWithAPositionBiasOrGivenByItsScores) {
+  using T = TypeParam;
+  const RecoverOptions options{.k = 7, .T = 4, .delta = 2.0, .eps = 0.01};
+  for (const Index n : {7, 90, 300}) {
+    HeadTensors<T> head = gaussian_head<T>(n, 16, 7, 3);
+    for (Index t = 0; t < n; ++t) head.bias.push_back(static_cast<T>(-0.05 * static_cast<double>(t)));
+    const HeadAnalysis<T> biased = analyze_head(head, options);
+    expect_true(biased);
+    const HeadTensors<T> given = head_of_scores<T>(reference::scores(head.view()).template cast<T>(), head.value);
+    const HeadAnalysis<T> same = analyze_head(given, options);
+    expect_true(same);
+    EXPECT_EQ(starts_of(same), starts_of(biased));
+    EXPECT_NEAR(same.error.relative_error, biased.error.relative_error, 10.0 * score_tolerance(head.view()));
+  }
+}
+
 TYPED_TEST(AnalyzeHead, NothingFoundIsUniformAttention) {
   using T = TypeParam;
   const HeadAnalysis<T> analysis = analyze_head(gaussian_head<T>(60, 8, 5, 5), {.k = 4, .T = 4, .delta = 1e6, .eps = 0.0});

@@ -125,6 +125,28 @@ TYPED_TEST(MapTileTest, EveryKindOfTileAgreesWithTheDenseMaps) {
   }
 }
 
+TYPED_TEST(MapTileTest, OfAHeadGivenByItsScoresMaskedOnesHaveNone) {
+  using T = TypeParam;
+  Rng rng(8);
+  Matrix<T> scores = gaussian<T>(300, 300, rng);
+  scores.leftCols(100).bottomRows(150).setConstant(static_cast<T>(masked_score));
+  const HeadAnalysis<T> analysis =
+      analyze_head(head_of_scores<T>(scores, gaussian<T>(300, 3, rng)), {.k = 2, .T = 2, .delta = 0.5, .eps = 0.0});
+  const MapTile tile = compute_map_tile(analysis, {MapKind::exact, MapQuantity::score, Pooling::mean, 1, 1, 0, 0});
+  for (Index p = 0; p < 150; ++p) {
+    for (Index q = 0; q < p; ++q) {
+      const float pixel = tile[static_cast<std::size_t>(p * map_tile_size + q)];
+      if (p >= 75 && q < 50) {
+        ASSERT_TRUE(std::isnan(pixel)) << p << ", " << q;
+      } else {
+        ASSERT_NEAR(pixel, scores.block(2 * p, 2 * q, 2, 2).template cast<double>().mean(), 1e-5) << p << ", " << q;
+      }
+    }
+  }
+  const DenseMaps dense(analysis);
+  expect_tile(analysis, dense, {MapKind::exact, MapQuantity::probability, Pooling::mean, 1, 1, 0, 0});
+}
+
 TYPED_TEST(MapTileTest, EveryTileOfEveryLevelAtEdges) {
   using T = TypeParam;
   for (const Index n : {1, 5, 255, 256, 257, 515}) {

@@ -130,7 +130,9 @@ class ExportTest : public testing::Test {
     return found;
   }
 
-  fs::path folder_ = fs::path(testing::TempDir()) / "convscope_export_test";
+  // Of this test alone: ctest runs several at once.
+  fs::path folder_ = fs::path(testing::TempDir()) /
+                     (std::string("convscope_export_") + testing::UnitTest::GetInstance()->current_test_info()->name());
   AnalysisResult result_;
 };
 

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <random>
 #include <utility>
 #include <vector>
@@ -70,11 +71,24 @@ HeadTensors<T> gaussian_head(Index n, Index d, Index value_width, std::uint64_t 
   return head;
 }
 
-/// A bound on every |score|: scale * max |Q_i| * max |K_j|.
+/// A bound on every |score|: scale * max |Q_i| * max |K_j| + max |bias|.
 template <Real T>
 double score_bound(const HeadView<T>& head) {
+  if (head.matrix) {
+    double largest = 0.0;
+    for (Index i = 0; i < head.size(); ++i) {
+      RowVector<T> row(i + 1);
+      head.matrix->read(i, 0, {row.data(), 1, i + 1, Eigen::OuterStride<>(i + 1)});
+      for (const T entry : row) {
+        if (entry > static_cast<T>(masked_score)) largest = std::max(largest, std::abs(static_cast<double>(entry)));
+      }
+    }
+    return largest;
+  }
   const auto longest_row = [](const MatrixView<T>& matrix) { return matrix.template cast<double>().rowwise().norm().maxCoeff(); };
-  return std::abs(head.scale) * longest_row(head.query) * longest_row(head.key);
+  double bias = 0.0;
+  for (const T entry : head.bias) bias = std::max(bias, std::abs(static_cast<double>(entry)));
+  return std::abs(head.scale) * longest_row(head.query) * longest_row(head.key) + bias;
 }
 
 /// How wrong a score in T may be: one or two roundings relative to the largest |score| possible (the partial sums of a
@@ -82,6 +96,35 @@ double score_bound(const HeadView<T>& head) {
 template <Real T>
 double score_tolerance(const HeadView<T>& head) {
   return static_cast<double>(std::numeric_limits<T>::epsilon()) * (8.0 + 2.0 * score_bound(head));
+}
+
+/// A score matrix in memory, with NaN above the diagonal: code that looks there shows it in its result.
+template <Real T>
+class DenseScores final : public ScoreMatrix<T> {
+ public:
+  explicit DenseScores(Matrix<T> scores) : scores_(std::move(scores)) {
+    for (Index i = 0; i < scores_.rows(); ++i) {
+      for (Index j = i + 1; j < scores_.cols(); ++j) scores_(i, j) = std::numeric_limits<T>::quiet_NaN();
+    }
+  }
+  Index size() const override { return scores_.rows(); }
+  void read(Index row, Index column, MutableMatrixView<T> out) const override {
+    out = scores_.block(row, column, out.rows(), out.cols());
+  }
+
+ private:
+  Matrix<T> scores_;
+};
+
+/// A head that is given by its scores.
+template <Real T>
+HeadTensors<T> head_of_scores(Matrix<T> scores, Matrix<T> value) {
+  HeadTensors<T> head;
+  head.query.resize(scores.rows(), 0);
+  head.key.resize(scores.rows(), 0);
+  head.value = std::move(value);
+  head.matrix = std::make_shared<DenseScores<T>>(std::move(scores));
+  return head;
 }
 
 /// A copy of a matrix whose rows lie `gap` entries apart, at an address that is not aligned, with NaN in the gaps:

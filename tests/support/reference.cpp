@@ -57,9 +57,16 @@ Dense scores(const HeadView<T>& head) {
   Dense result = Dense::Zero(n, n);
   for (Index i = 0; i < n; ++i) {
     for (Index j = 0; j <= i; ++j) {
+      if (head.matrix) {
+        Matrix<T> entry(1, 1);
+        head.matrix->read(i, j, mutable_view(entry));
+        result(i, j) = static_cast<double>(entry(0, 0));
+        continue;
+      }
       double sum = 0.0;
       for (Index c = 0; c < head.width(); ++c) sum += static_cast<double>(head.query(i, c)) * static_cast<double>(head.key(j, c));
       result(i, j) = head.scale * sum;
+      if (!head.bias.empty()) result(i, j) += static_cast<double>(head.bias[static_cast<std::size_t>(i - j)]);
     }
   }
   return result;

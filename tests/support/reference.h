@@ -21,7 +21,7 @@ Dense conv(std::span<const double> b, Index m, Index n);
 template <Real T>
 Dense dense(const ConvBasis<T>& basis);
 
-/// scale * Q K^T on and below the diagonal, zero above. Sums in double.
+/// scale * Q_i . K_j + bias[i - j], or what the score matrix says, on and below the diagonal, zero above. Sums in double.
 template <Real T>
 Dense scores(const HeadView<T>& head);
 

@@ -1,0 +1,44 @@
+/// \file
+/// Attention by a structured fit, from Q, K and V: the exact entries as small dense products, the rest by running sums (rank one)
+/// or as a partitioned convolution. Mathematics page, section 7.
+#pragma once
+
+#include "attention/head.h"
+#include "basis/apply.h"
+#include "basis/structured_fit.h"
+#include "core/run_context.h"
+
+#include <memory>
+#include <span>
+
+namespace convbasis {
+
+/// output.row(i) = sum of P_ij V_j over the exact entries of row i, with P_ij = exp(S_ij - lse_i). Cost: n (w + c) (d + d_v)
+/// multiply-adds and the edges of tiles. Throws InvalidArgument for shapes that do not fit, Cancelled.
+template <Real T>
+void exact_entries_product(const HeadView<T>& head, const ExactEntries& entries, std::span<const double> lse,
+                           MutableMatrixView<T> output, const RunContext& context = {});
+
+/// plan -> execute -> destroy, as ConvAttentionPlan: construction does what depends on the fit alone.
+template <Real T>
+class StructuredPlan {
+ public:
+  /// `columns`: the expected number of columns of V, for the cost model only. Throws InvalidArgument when there is no fit.
+  StructuredPlan(std::shared_ptr<const StructuredFit> fit, Index columns, const ApplyOptions& options = {},
+                 const RunContext& context = {});
+  ~StructuredPlan();
+  StructuredPlan(StructuredPlan&&) noexcept;
+  StructuredPlan& operator=(StructuredPlan&&) noexcept;
+
+  /// output = P~ V, n x d_v. Rows in which the FFT's error would show are recomputed in double, as by ConvAttentionPlan, but held
+  /// against the whole row, exact entries included. Cost: exact_entries_product() and n d_v for rank one, the convolution's
+  /// otherwise. The result does not depend on the number of threads. Throws InvalidArgument for shapes that do not fit,
+  /// Cancelled.
+  ApplyReport apply(const HeadView<T>& head, MutableMatrixView<T> output, const RunContext& context = {}) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace convbasis

@@ -1,0 +1,158 @@
+#include "attention/kernels.h"
+#include "basis/structured_apply.h"
+#include "core/aligned.h"
+#include "core/errors.h"
+#include "core/threads.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace convbasis {
+namespace {
+
+constexpr Index keys_at_once = 256;
+
+/// Keys and values of up to keys_at_once exact columns, packed for the products.
+template <Real T>
+struct ColumnChunk {
+  std::span<const Index> columns;
+  AlignedVector<T> keys, values;
+};
+
+template <Real T>
+AlignedVector<T> packed_values(MatrixView<T> values) {
+  const Index padded = round_up(values.cols(), kernels::panel_width<T>());
+  AlignedVector<T> packed(static_cast<std::size_t>(values.rows() * padded));
+  kernels::pack_columns<T>(values, packed.data());
+  return packed;
+}
+
+template <Real T>
+std::vector<ColumnChunk<T>> column_chunks(const HeadView<T>& head, std::span<const Index> columns) {
+  std::vector<ColumnChunk<T>> chunks;
+  for (std::size_t first = 0; first < columns.size(); first += static_cast<std::size_t>(keys_at_once)) {
+    ColumnChunk<T> chunk;
+    chunk.columns = columns.subspan(first, std::min<std::size_t>(keys_at_once, columns.size() - first));
+    const auto count = std::ssize(chunk.columns);
+    Matrix<T> keys(count, head.width());
+    Matrix<T> values(count, head.value_width());
+    for (Index y = 0; y < count; ++y) {
+      keys.row(y) = head.key.row(chunk.columns[static_cast<std::size_t>(y)]);
+      values.row(y) = head.value.row(chunk.columns[static_cast<std::size_t>(y)]);
+    }
+    chunk.keys.resize(static_cast<std::size_t>(round_up(count, kernels::panel_width<T>()) * head.width()));
+    kernels::pack_transposed<T>(view(keys), chunk.keys.data());
+    chunk.values = packed_values<T>(view(values));
+    chunks.push_back(std::move(chunk));
+  }
+  return chunks;
+}
+
+/// Some rows of the product.
+template <Real T>
+class ExactRows {
+ public:
+  ExactRows(const HeadView<T>& head, const ExactEntries& entries, std::span<const double> lse, Index row, Index count)
+      : head_(head),
+        entries_(entries),
+        lse_(lse),
+        row_(row),
+        count_(count),
+        padded_(round_up(head.value_width(), kernels::panel_width<T>())),
+        queries_(static_cast<T>(head.scale) * rows(head.query, row, count)),
+        weights_(count, keys_at_once),
+        sums_(Matrix<T>::Zero(count, padded_)) {}
+
+  void add(const ColumnChunk<T>& chunk) {
+    const auto keys = std::ssize(chunk.columns);
+    const Index panel = kernels::panel_width<T>();
+    kernels::multiply<T>(count_, head_.width(), round_up(keys, panel) / panel, queries_.data(), head_.width(), chunk.keys.data(),
+                         head_.width() * panel, weights_.data(), keys_at_once, false);
+    for (Index x = 0; x < count_; ++x) {
+      weigh(x, 0, std::ranges::upper_bound(chunk.columns, row_ + x) - chunk.columns.begin(), keys);
+    }
+    add_products(keys, chunk.values);
+  }
+
+  /// The band's part of keys [key, key + keys); exact columns are counted elsewhere.
+  void add_band(Index key, Index keys) {
+    MutableMatrixView<T> tile(weights_.data(), count_, keys, Eigen::OuterStride<>(keys_at_once));
+    score_tile<T>(head_, row_, key, tile);
+    const auto first = std::ranges::lower_bound(entries_.columns, key);
+    const auto last = std::ranges::lower_bound(entries_.columns, key + keys);
+    for (Index x = 0; x < count_; ++x) {
+      const Index i = row_ + x;
+      weigh(x, std::clamp<Index>(i - entries_.band + 1 - key, 0, keys), std::clamp<Index>(i + 1 - key, 0, keys), keys);
+      for (auto j = first; j != last; ++j) tile(x, *j - key) = T{0};
+    }
+    add_products(keys, packed_values<T>(rows(head_.value, key, keys)));
+  }
+
+  void write(MutableMatrixView<T> output) const { output.middleRows(row_, count_) = sums_.leftCols(output.cols()); }
+
+ private:
+  /// Scores [first, last) of row x become probabilities, those before and after become 0.
+  void weigh(Index x, Index first, Index last, Index keys) {
+    T* row = weights_.data() + x * keys_at_once;
+    if (last > first) {
+      kernels::exp_shifted<T>(row + first, last - first, static_cast<T>(lse_[static_cast<std::size_t>(row_ + x)]), row + first);
+    }
+    std::fill(row, row + first, T{0});
+    std::fill(row + std::max(first, last), row + keys, T{0});
+  }
+
+  void add_products(Index keys, const AlignedVector<T>& values) {
+    const Index panel = kernels::panel_width<T>();
+    kernels::multiply<T>(count_, keys, padded_ / panel, weights_.data(), keys_at_once, values.data(), keys * panel, sums_.data(),
+                         padded_, true);
+  }
+
+  const HeadView<T>& head_;
+  const ExactEntries& entries_;
+  std::span<const double> lse_;
+  Index row_, count_, padded_;
+  Matrix<T> queries_, weights_, sums_;
+};
+
+}  // namespace
+
+template <Real T>
+void exact_entries_product(const HeadView<T>& head, const ExactEntries& entries, std::span<const double> lse,
+                           MutableMatrixView<T> output, const RunContext& context) {
+  const Index n = head.size();
+  if (entries.size != n || std::ssize(lse) != n || output.rows() != n || output.cols() != head.value_width()) {
+    throw InvalidArgument(
+        fmt::format("a fit of {} tokens with {} log-sum-exps and an output of {} x {} do not fit a head of {} "
+                    "tokens and values of {} columns",
+                    entries.size, lse.size(), output.rows(), output.cols(), n, head.value_width()));
+  }
+  const std::vector<ColumnChunk<T>> chunks = column_chunks(head, entries.columns);
+  const Index rows_at_once = std::clamp<Index>(entries.band, 16, 64);  // low blocks leave little of a narrow band's tiles unused
+  const Index blocks = (n + rows_at_once - 1) / rows_at_once;
+  parallel_for(context, blocks, [&](Index item, int) {
+    const Index row = (blocks - 1 - item) * rows_at_once;  // the last rows have the most entries
+    const Index end = std::min(n, row + rows_at_once);
+    ExactRows<T> block(head, entries, lse, row, end - row);
+    for (const ColumnChunk<T>& chunk : chunks) {
+      if (chunk.columns.front() >= end) break;
+      context.check();
+      block.add(chunk);
+    }
+    if (entries.band > 0) {
+      for (Index key = std::max<Index>(0, row - entries.band + 1); key < end; key += keys_at_once) {
+        context.check();
+        block.add_band(key, std::min(keys_at_once, end - key));
+      }
+    }
+    block.write(output);
+  });
+}
+
+template void exact_entries_product(const HeadView<float>&, const ExactEntries&, std::span<const double>,
+                                    MutableMatrixView<float>, const RunContext&);
+template void exact_entries_product(const HeadView<double>&, const ExactEntries&, std::span<const double>,
+                                    MutableMatrixView<double>, const RunContext&);
+
+}  // namespace convbasis
