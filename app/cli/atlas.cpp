@@ -157,7 +157,8 @@ void add_atlas(CLI::App& program) {
   add_method_options(*verb, *words);
   add_work_options(*verb, *words);
   verb->footer(
-      "Finished heads are kept in a journal beside the first output, so that the same command goes on after it was stopped. Under\n"
+      "Finished heads are kept in a journal beside the first output, so that the same command goes on after it was stopped. "
+      "Under\n"
       "mpirun the heads are spread over its processes.");
   verb->callback([words] { run_atlas(run_options(*words)); });
 }

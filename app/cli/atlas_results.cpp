@@ -1,5 +1,6 @@
 #include "cli/atlas_results.h"
 
+#include "analysis/ladder.h"
 #include "cli/console.h"
 
 #include <fmt/format.h>
@@ -20,22 +21,23 @@ using convbasis::HeadAtlasEntry;
 using nlohmann::ordered_json;
 
 /// In the ladder's order.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 9> known_rungs{{{"columns", "exact columns"},
-                                                                                    {"band", "+ exact band"},
-                                                                                    {"rest_mass", "+ rest mass"},
-                                                                                    {"rank_one", "+ rank one"},
-                                                                                    {"one_lag_vector", "+ one lag vector"},
-                                                                                    {"lag_vectors", "+ k lag vectors"},
-                                                                                    {"wider_band", "wider band instead"},
-                                                                                    {"nonnegative_rank", "non-negative rank instead"},
-                                                                                    {"truncated_svd", "truncated SVD instead"}}};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 9> known_rungs{
+    {{convbasis::rung::columns, "exact columns"},
+     {convbasis::rung::band, "+ exact band"},
+     {convbasis::rung::rest_mass, "+ rest mass"},
+     {convbasis::rung::rank_one, "+ rank one"},
+     {convbasis::rung::one_lag_vector, "+ one lag vector"},
+     {convbasis::rung::lag_vectors, "+ k lag vectors"},
+     {convbasis::rung::wider_band, "wider band instead"},
+     {convbasis::rung::nonnegative_rank, "non-negative rank instead"},
+     {convbasis::rung::truncated_svd, "truncated SVD instead"}}};
 
 const AtlasRung* rung_of(const HeadAtlasEntry& entry, std::string_view key) {
   const auto place = std::ranges::find(entry.ladder, key, &AtlasRung::key);
   return place == entry.ladder.end() ? nullptr : &*place;
 }
 
-double rung_value(const HeadAtlasEntry& entry, std::string_view key, double AtlasRung::* part) {
+double rung_value(const HeadAtlasEntry& entry, std::string_view key, double AtlasRung::*part) {
   const AtlasRung* rung = rung_of(entry, key);
   return rung == nullptr ? AtlasRung::unknown : rung->*part;
 }
@@ -75,9 +77,8 @@ double median_of(const AtlasResult& result, const AtlasFigure& figure) {
 /// How many heads have the figure at or below the target.
 Index count_within(const AtlasResult& result, const AtlasFigure& figure) {
   const double target = result.manifest.options.summary.target_error;
-  return std::ranges::count_if(result.entries, [&](const HeadAtlasEntry& entry) {
-    return entry.failure.empty() && figure.value(entry) <= target;
-  });
+  return std::ranges::count_if(
+      result.entries, [&](const HeadAtlasEntry& entry) { return entry.failure.empty() && figure.value(entry) <= target; });
 }
 
 double cost_of(const AtlasResult& result, const std::string& key) {
@@ -89,7 +90,7 @@ double cost_of(const AtlasResult& result, const std::string& key) {
 std::string percent(double share) { return fmt::format("{:.3g} %", 100.0 * share); }
 
 void add_errors_at_ks(std::vector<AtlasFigure>& figures, const AtlasManifest& manifest, const std::string& method,
-                      std::vector<double> HeadAtlasEntry::* errors) {
+                      std::vector<double> HeadAtlasEntry::*errors) {
   for (std::size_t place = 0; place < manifest.options.ks.size(); ++place) {
     const Index k = manifest.options.ks[place];
     figures.push_back({.key = fmt::format("{}_error_k{}", method, k),
@@ -103,9 +104,13 @@ void add_errors_at_ks(std::vector<AtlasFigure>& figures, const AtlasManifest& ma
   }
 }
 
-void add_part(std::vector<AtlasFigure>& figures, std::string key, std::string title, double HeadAtlasEntry::* part) {
-  figures.push_back({.key = std::move(key), .title = std::move(title), .group = "exact attention", .is_error = false,
-                     .value = [part](const HeadAtlasEntry& entry) { return entry.failure.empty() ? entry.*part : AtlasRung::unknown; }});
+void add_part(std::vector<AtlasFigure>& figures, std::string key, std::string title, double HeadAtlasEntry::*part) {
+  figures.push_back(
+      {.key = std::move(key),
+       .title = std::move(title),
+       .group = "exact attention",
+       .is_error = false,
+       .value = [part](const HeadAtlasEntry& entry) { return entry.failure.empty() ? entry.*part : AtlasRung::unknown; }});
 }
 
 ordered_json medians_json(const AtlasResult& result) {
@@ -165,10 +170,10 @@ std::vector<AtlasFigure> atlas_figures(const AtlasResult& result) {
 
 std::string atlas_line(const AtlasManifest& manifest) {
   const convbasis::AtlasOptions& options = manifest.options;
-  std::string line = fmt::format("convscope {}, {}, n {}, {}, k {}, T {}, delta {}, eps {}, target {}", manifest.version, manifest.file,
-                                 manifest.n == 0 ? std::string("all") : fmt::format("{}", manifest.n), manifest.precision,
-                                 fmt::join(options.ks, " "), options.summary.recover.T, options.summary.recover.delta,
-                                 options.summary.recover.eps, options.summary.target_error);
+  std::string line = fmt::format("convscope {}, {}, n {}, {}, k {}, T {}, delta {}, eps {}, target {}", manifest.version,
+                                 manifest.file, manifest.n == 0 ? std::string("all") : fmt::format("{}", manifest.n),
+                                 manifest.precision, fmt::join(options.ks, " "), options.summary.recover.T,
+                                 options.summary.recover.delta, options.summary.recover.eps, options.summary.target_error);
   if (options.ladder) line += fmt::format(", band {}, columns {}", options.band, options.columns);
   return line;
 }

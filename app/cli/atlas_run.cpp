@@ -121,7 +121,8 @@ std::unique_ptr<AtlasJournal> open_journal(const AtlasRunOptions& options, const
       options.shard ? fmt::format(".shard-{}-of-{}", options.shard->number, options.shard->count) : std::string(".journal");
   std::unique_ptr<AtlasJournal> journal;
   write_result([&] { journal = std::make_unique<AtlasJournal>(with_suffix(output, suffix), manifest, options.restart); });
-  if (journal->damaged() > 0) warn(fmt::format("{}: {} damaged lines are left out", journal->path().string(), journal->damaged()));
+  if (journal->damaged() > 0)
+    warn(fmt::format("{}: {} damaged lines are left out", journal->path().string(), journal->damaged()));
   return journal;
 }
 
@@ -209,8 +210,8 @@ void merge(const AtlasRunOptions& options) {
     if (!manifest) manifest = part.manifest;
     const std::string differs = convbasis::difference(*manifest, part.manifest);
     if (!differs.empty()) {
-      throw InvalidArgument(fmt::format("{} and {} are parts of different atlases: {}", options.files.front().string(), path.string(),
-                                        differs));
+      throw InvalidArgument(
+          fmt::format("{} and {} are parts of different atlases: {}", options.files.front().string(), path.string(), differs));
     }
     entries.merge(part.entries);
   }

@@ -26,7 +26,7 @@ struct AtlasRunOptions {
   Index n = 0;                       ///< first tokens; 0: all
   convbasis::AtlasOptions atlas;
   std::string precision = "f32";
-  int threads = 0;  ///< 0: all that this process may use
+  int threads = 0;                        ///< 0: all that this process may use
   std::filesystem::path csv, json, html;  ///< empty: not written; json "-": standard output
   std::optional<AtlasShard> shard;
   bool merge = false;

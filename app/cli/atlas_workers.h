@@ -48,7 +48,7 @@ class AtlasWorkers {
   void work(const std::stop_token& stop);
 
   Look look_;
-  int given_ = 0;  ///< and not taken back yet
+  int given_ = 0;     ///< and not taken back yet
   std::mutex mutex_;  // guards the two queues
   std::condition_variable_any changed_;
   std::deque<Index> waiting_;

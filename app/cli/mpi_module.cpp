@@ -99,7 +99,8 @@ class MpiTransport final : public RankTransport {
     if (!together) return;  // MPI_Finalize would wait for the dead
     std::jthread watchdog([](const std::stop_token& stop) {
       const auto end = std::chrono::steady_clock::now() + finalize_patience;
-      while (!stop.stop_requested() && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      while (!stop.stop_requested() && std::chrono::steady_clock::now() < end)
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
       if (!stop.stop_requested()) std::_Exit(EXIT_SUCCESS);  // somebody died just now; the results are written
     });
     while (!sending_.empty() && !watchdog.get_stop_token().stop_requested()) {

@@ -27,7 +27,8 @@ int announced_size() {
 }
 
 [[noreturn]] void refuse(const std::string& why) {
-  throw convbasis::Error(fmt::format("started by mpirun, but MPI cannot be used: {}; start it without, or split the work by --shard", why));
+  throw convbasis::Error(
+      fmt::format("started by mpirun, but MPI cannot be used: {}; start it without, or split the work by --shard", why));
 }
 
 }  // namespace
@@ -52,7 +53,9 @@ std::unique_ptr<RankTransport> open_mpi_transport() {
   std::unique_ptr<RankTransport> transport(make(problem));
   if (!transport) refuse(problem);
   if (transport->size() == 1 && announced_size() > 1) {
-    refuse("the launcher is not that of the MPI which the module was built with, so every process would take itself for the only one");
+    refuse(
+        "the launcher is not that of the MPI which the module was built with, so every process would take itself for the only "
+        "one");
   }
   return transport;
 }

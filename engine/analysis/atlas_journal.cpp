@@ -33,7 +33,8 @@ std::optional<std::string> next_line(std::istream& file, const std::filesystem::
   constexpr auto end = std::char_traits<char>::eof();
   for (auto byte = bytes.sbumpc(); byte != end; byte = bytes.sbumpc()) {
     if (byte == '\n') return line;
-    if (line.size() == longest_line) throw FileError(path.string(), "has a line of more than 16 MiB; it is no journal of an atlas");
+    if (line.size() == longest_line)
+      throw FileError(path.string(), "has a line of more than 16 MiB; it is no journal of an atlas");
     line += std::char_traits<char>::to_char_type(byte);
   }
   return std::nullopt;
@@ -56,8 +57,8 @@ bool take_record(std::string_view line, AtlasPart& part) {
     const auto place = place_of(part.manifest, record.place);
     const std::size_t figures = part.manifest.options.ks.size();
     const HeadAtlasEntry& entry = record.entry;
-    const bool fits = entry.recover_errors.size() == figures && entry.fit_errors.size() == figures &&
-                      entry.rank_errors.size() == figures;
+    const bool fits =
+        entry.recover_errors.size() == figures && entry.fit_errors.size() == figures && entry.rank_errors.size() == figures;
     if (!place || (!fits && entry.failure.empty())) return false;
     part.entries.insert_or_assign(*place, std::move(record.entry));
     return true;
@@ -73,7 +74,9 @@ AtlasPart read_atlas_journal(const std::filesystem::path& path) {
   if (!std::filesystem::is_regular_file(path, ignored)) throw FileError(path.string(), "is not there, or is no file");
   std::ifstream file(path, std::ios::binary);
   if (!file) throw FileError(path.string(), "cannot be read");
-  const auto no_journal = [&] { return FileError(path.string(), "is no journal of an atlas of this version; --restart replaces it"); };
+  const auto no_journal = [&] {
+    return FileError(path.string(), "is no journal of an atlas of this version; --restart replaces it");
+  };
   if (next_line(file, path) != heading) throw no_journal();
   const auto manifest_line = next_line(file, path);
   const auto manifest_text = manifest_line ? checked(*manifest_line) : std::nullopt;

@@ -2,6 +2,7 @@
 
 #include "analysis/error_by_k.h"
 #include "analysis/exact_part.h"
+#include "analysis/ladder.h"
 #include "basis/recover.h"
 #include "core/errors.h"
 
@@ -26,8 +27,8 @@ HeadSummaryOptions summary_options(const AtlasOptions& options, Index size) {
 
 /// Recover's error at each of the options' ks: from the summary where it was measured, else from one more recovery.
 template <Real T>
-std::vector<double> recover_errors(const HeadView<T>& head, const HeadSummary& summary, const AtlasOptions& options,
-                                   const RunContext& context) {
+std::vector<double> recover_errors(const HeadView<T>& head, const ExactPart<T>& exact, const HeadSummary& summary,
+                                   const AtlasOptions& options, const RunContext& context) {
   std::vector<double> errors;
   std::vector<Index> missing;
   for (const Index asked : options.ks) {
@@ -40,12 +41,38 @@ std::vector<double> recover_errors(const HeadView<T>& head, const HeadSummary& s
   RecoverOptions recover_options = summary.options.recover;
   recover_options.k = missing.back();
   const ConvBasis<T> basis = recover<T>(HeadScores<T>(head), recover_options, context).basis;
-  const ExactPart<T> exact = exact_part(head, context);
   const std::vector<KError> measured = error_by_k<T>(head, exact.rows, view(exact.output), basis, missing, {}, context);
   for (std::size_t place = 0, next = 0; place < errors.size(); ++place) {
     if (!summary.error_at(std::min(options.ks[place], head.size()))) errors[place] = measured[next++].error;
   }
   return errors;
+}
+
+/// The error of the rung with most lag vectors, or of rank one where there are no lag vectors at all.
+double fit_error(const Ladder& ladder) {
+  for (const std::string_view key : {rung::lag_vectors, rung::one_lag_vector, rung::rank_one}) {
+    if (const LadderRung* rung = ladder.find(key)) return rung->error;
+  }
+  return AtlasRung::unknown;
+}
+
+/// Ladder, fits and ranks: the whole ladder for the largest k, of the others only what their errors need.
+template <Real T>
+void add_ladder(const HeadView<T>& head, const ExactPart<T>& exact, const AtlasOptions& options, HeadAtlasEntry& entry,
+                const RunContext& context) {
+  const Index n = head.size();
+  LadderOptions wanted{.band = std::min(options.band, n), .columns = std::min(options.columns, n)};
+  for (std::size_t place = 0; place < options.ks.size(); ++place) {
+    const bool last = place + 1 == options.ks.size();
+    wanted.k = std::min(options.ks[place], n);
+    wanted.heldout = wanted.yardsticks = last;
+    const Ladder ladder = make_ladder(head, exact, wanted, context);
+    entry.fit_errors[place] = fit_error(ladder);
+    if (!last) continue;
+    for (const LadderRung& rung : ladder.rungs) {
+      entry.ladder.push_back({rung.key, rung.band, rung.columns, rung.k, rung.rank, rung.error, rung.heldout_error, rung.cost});
+    }
+  }
 }
 
 }  // namespace
@@ -82,7 +109,10 @@ HeadAtlasEntry make_atlas_entry(const HeadView<T>& head, const AtlasOptions& opt
                        .thumbnail = {},
                        .failure = {}};
   context.report("atlas", 0.2);
-  entry.recover_errors = recover_errors(head, summary, options, quiet);
+  const ExactPart<T> exact = exact_part(head, quiet);
+  entry.recover_errors = recover_errors(head, exact, summary, options, quiet);
+  context.report("atlas", 0.3);
+  if (options.ladder) add_ladder(head, exact, options, entry, quiet);
   entry.thumbnail = std::move(summary.thumbnail);
   context.report("atlas", 1.0);
   return entry;

@@ -32,18 +32,18 @@ struct AtlasOptions {
 /// One rung of the ladder, without the time it took: see LadderRung.
 struct AtlasRung {
   static constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
-  std::string key;                    ///< "rank_one", "lag_vectors", ...
-  Index band = 0, columns = 0;        ///< what it keeps exact
-  Index k = 0;                        ///< lag vectors
-  Index rank = 0;                     ///< of matrix factors, for the rungs that are made of them
-  double error = unknown;             ///< ||Y~ - Y||_F / ||Y||_F
-  double heldout_error = unknown;     ///< of rows that it was not fitted on; NaN where there is no such figure
-  double cost = unknown;              ///< multiply-adds for each of the n d numbers of the output
+  std::string key;                 ///< "rank_one", "lag_vectors", ...
+  Index band = 0, columns = 0;     ///< what it keeps exact
+  Index k = 0;                     ///< lag vectors
+  Index rank = 0;                  ///< of matrix factors, for the rungs that are made of them
+  double error = unknown;          ///< ||Y~ - Y||_F / ||Y||_F
+  double heldout_error = unknown;  ///< of rows that it was not fitted on; NaN where there is no such figure
+  double cost = unknown;           ///< multiply-adds for each of the n d numbers of the output
 };
 
 /// All figures propagate NaN; NaN also stands for what was not computed.
 struct HeadAtlasEntry {
-  Index n = 0;  ///< tokens looked at
+  Index n = 0;                                                                     ///< tokens looked at
   double entropy = 0.0, relative_entropy = 0.0, sink_mass = 0.0, band_mass = 0.0;  ///< as in HeadSummary
   std::vector<double> recover_errors, fit_errors, rank_errors;                     ///< at AtlasOptions::ks, one each
   std::optional<Index> k_for_target;                                               ///< of recover, as in HeadSummary

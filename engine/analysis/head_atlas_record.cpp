@@ -93,7 +93,8 @@ AtlasRecord record_of(const ordered_json& json) {
   entry.fit_errors = numbers(json.at("fit_errors"));
   entry.rank_errors = numbers(json.at("rank_errors"));
   if (!json.at("k_for_target").is_null()) entry.k_for_target = whole(json.at("k_for_target"));
-  for (const ordered_json& rung : json.at("ladder").get_ref<const ordered_json::array_t&>()) entry.ladder.push_back(rung_of(rung));
+  for (const ordered_json& rung : json.at("ladder").get_ref<const ordered_json::array_t&>())
+    entry.ladder.push_back(rung_of(rung));
   entry.thumbnail = thumbnail_of(json.at("thumbnail").get<std::string>());
   return record;
 }
@@ -160,9 +161,7 @@ auto parsed(std::string_view text, const char* what, const Make& make) {
   }
 }
 
-std::string line_of(const ordered_json& json) {
-  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-}
+std::string line_of(const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace); }
 
 }  // namespace
 
@@ -189,8 +188,12 @@ std::string atlas_record_text(const AtlasPlace& place, const HeadAtlasEntry& ent
 AtlasRecord parse_atlas_record(std::string_view text) { return parsed(text, "record of a head", record_of); }
 
 std::string atlas_manifest_text(const AtlasManifest& manifest) {
-  ordered_json json = {{"version", manifest.version},         {"file", manifest.file},           {"model", manifest.model},
-                       {"fingerprint", manifest.fingerprint}, {"precision", manifest.precision}, {"n", manifest.n},
+  ordered_json json = {{"version", manifest.version},
+                       {"file", manifest.file},
+                       {"model", manifest.model},
+                       {"fingerprint", manifest.fingerprint},
+                       {"precision", manifest.precision},
+                       {"n", manifest.n},
                        {"options", options_json(manifest.options)}};
   json["heads"] = ordered_json::array();
   for (const AtlasPlace& place : manifest.heads) json["heads"].push_back({place.layer, place.head});
