@@ -229,9 +229,12 @@ void print_atlas(const AtlasResult& result) {
   const double target = result.manifest.options.summary.target_error;
   print_field("atlas", printable(atlas_line(result.manifest)));
   print_field("heads", fmt::format("{}", result.entries.size()));
+  fmt::print("\n");
+  TextTable masses({"exact attention", "median"}, 1);
   for (const AtlasFigure& figure : atlas_figures(result)) {
-    if (!figure.is_error) print_field("median " + figure.title, three_digits(median_of(result, figure)));
+    if (!figure.is_error) masses.add({figure.title, three_digits(median_of(result, figure))});
   }
+  masses.print();
   fmt::print("\n");
   TextTable table({"output error by", "median", "heads within " + percent(target), "cost"}, 1);
   for (const AtlasFigure& figure : atlas_figures(result)) {
@@ -245,7 +248,7 @@ void print_atlas(const AtlasResult& result) {
   fmt::print("\nfirst rung within {}: ", percent(target));
   std::vector<std::string> parts;
   for (const auto& [key, count] : heads_by_first_rung(result)) {
-    parts.push_back(fmt::format("{} {}", count, key == "none" ? "by none" : rung_title(key)));
+    parts.push_back(fmt::format("{} {}", key == "none" ? key : rung_title(key), count));
   }
   fmt::print("{}\n", fmt::join(parts, ", "));
 }

@@ -101,7 +101,7 @@ AtlasRecord record_of(const ordered_json& json) {
 
 ordered_json options_json(const AtlasOptions& options) {
   const HeadSummaryOptions& summary = options.summary;
-  return {{"ks", options.ks},
+  return {{"k", options.ks},
           {"band", options.band},
           {"columns", options.columns},
           {"ladder", options.ladder},
@@ -118,7 +118,7 @@ ordered_json options_json(const AtlasOptions& options) {
 AtlasOptions options_of(const ordered_json& json) {
   AtlasOptions options;
   options.ks.clear();
-  for (const ordered_json& k : json.at("ks").get_ref<const ordered_json::array_t&>()) options.ks.push_back(whole(k));
+  for (const ordered_json& k : json.at("k").get_ref<const ordered_json::array_t&>()) options.ks.push_back(whole(k));
   options.band = whole(json.at("band"));
   options.columns = whole(json.at("columns"));
   options.ladder = json.at("ladder").get<bool>();
