@@ -52,10 +52,42 @@ struct RowDifference {
 /// Rows that are compared together: they share what fetching the keys costs.
 constexpr Index rows_at_once = 64;
 
-/// Scores and probabilities of some rows, exact against approximate, tile by tile.
+/// A conv basis as compare_rows() asks for it.
 template <Real T>
-std::vector<RowDifference> compare_rows(const HeadView<T>& head, const RowNormalisers& normalisers, const ConvWeights<T>& weights,
-                                        std::span<const Index> rows, const RunContext& context) {
+struct BasisRows {
+  const ConvWeights<T>& weights;
+
+  static constexpr bool has_scores = true;
+  void scores(Index row, Index key, std::span<T> out) const { weights.scores.row(row, key, out); }
+  void probabilities(Index row, Index key, std::span<const T>, std::span<T> out) const { weights.probability_row(row, key, out); }
+};
+
+/// A structured fit likewise: its exact entries are those of exact attention, times what its normalisers differ by.
+template <Real T>
+struct FitRows {
+  const StructuredFit& fit;
+  const RowNormalisers& normalisers;
+
+  static constexpr bool has_scores = false;
+  void scores(Index, Index, std::span<T>) const {}
+  void probabilities(Index row, Index key, std::span<const T> exact, std::span<T> out) const {
+    const auto count = std::ssize(out);
+    fit.rest_tile<T>(row, key, {out.data(), 1, count, Eigen::OuterStride<>(count)});
+    const auto factor = static_cast<T>(std::exp(normalisers[row] - fit.lse[static_cast<std::size_t>(row)]));
+    const auto copy = [&](Index j) {
+      out[static_cast<std::size_t>(j - key)] = factor * exact[static_cast<std::size_t>(j - key)];
+    };
+    for (Index j = std::max(key, row - fit.exact.band + 1); j < key + count; ++j) copy(j);
+    const auto& columns = fit.exact.columns;
+    for (auto j = std::ranges::lower_bound(columns, key); j != columns.end() && *j < key + count; ++j) copy(*j);
+  }
+};
+
+/// Scores and probabilities of some rows, exact against approximate, tile by tile.
+template <Real T, class Approximation>
+std::vector<RowDifference> compare_rows(const HeadView<T>& head, const RowNormalisers& normalisers,
+                                        const Approximation& approximation, std::span<const Index> rows,
+                                        const RunContext& context) {
   constexpr Index tile_keys = RowScores<T>::tile_keys;
   const RowScores<T> scores(head, rows);
   typename RowScores<T>::Tile tile;
@@ -70,12 +102,15 @@ std::vector<RowDifference> compare_rows(const HeadView<T>& head, const RowNormal
       const Index count = std::min(keys, row + 1 - key);
       const Eigen::Map<Eigen::ArrayX<T>> p(tile.row(x), count);
       const Eigen::Map<Eigen::ArrayX<T>> q(approximate.data(), count);
-      weights.scores.row(row, key, std::span(approximate).first(static_cast<std::size_t>(count)));
+      const std::span<T> target = std::span(approximate).first(static_cast<std::size_t>(count));
       RowDifference& difference = result[static_cast<std::size_t>(x)];
-      difference.largest_score_error =
-          max_or_nan(difference.largest_score_error, static_cast<double>((p - q).abs().template maxCoeff<Eigen::PropagateNaN>()));
+      if constexpr (Approximation::has_scores) {
+        approximation.scores(row, key, target);
+        difference.largest_score_error = max_or_nan(difference.largest_score_error,
+                                                    static_cast<double>((p - q).abs().template maxCoeff<Eigen::PropagateNaN>()));
+      }
       kernels::exp_shifted<T>(tile.row(x), count, static_cast<T>(normalisers[row]), tile.row(x));
-      weights.probability_row(row, key, std::span(approximate).first(static_cast<std::size_t>(count)));
+      approximation.probabilities(row, key, std::span<const T>(tile.row(x), target.size()), target);
       difference.total_variation += static_cast<double>((p - q).abs().sum()) / 2.0;
     }
   }
@@ -90,11 +125,9 @@ std::vector<Index> spread(std::span<const Index> rows, Index count) {
   return chosen;
 }
 
-}  // namespace
-
-template <Real T>
-ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const ConvWeights<T>& weights, MatrixView<T> output,
-                    const RunContext& context) {
+template <Real T, class Approximation>
+ErrorReport compare_with(const HeadView<T>& head, const ExactPart<T>& exact, const Approximation& approximation,
+                         MatrixView<T> output, const RunContext& context) {
   ErrorReport report;
   compare_outputs(exact, output, report);
   const Index most = !exact.complete() ? sampled_rows : head.size() <= all_rows_limit ? head.size() : spread_rows;
@@ -108,12 +141,12 @@ ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const Co
         const auto first = static_cast<std::size_t>(item * rows_at_once);
         const auto rows = std::span<const Index>(report.row_total_variation_index)
                               .subspan(first, std::min<std::size_t>(rows_at_once, static_cast<std::size_t>(count) - first));
-        std::ranges::copy(compare_rows(head, *exact.normalisers, weights, rows, context),
+        std::ranges::copy(compare_rows(head, *exact.normalisers, approximation, rows, context),
                           differences.begin() + static_cast<std::ptrdiff_t>(first));
       },
       "total variation");
   double sum = 0.0;
-  report.max_score_error = 0.0;
+  if constexpr (Approximation::has_scores) report.max_score_error = 0.0;
   for (const RowDifference& row : differences) {
     report.row_total_variation.push_back(row.total_variation);
     report.max_score_error = max_or_nan(report.max_score_error, row.largest_score_error);
@@ -123,9 +156,28 @@ ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const Co
   return report;
 }
 
+}  // namespace
+
+template <Real T>
+ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const ConvWeights<T>& weights, MatrixView<T> output,
+                    const RunContext& context) {
+  return compare_with(head, exact, BasisRows<T>{weights}, output, context);
+}
+
+template <Real T>
+ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const StructuredFit& fit, MatrixView<T> output,
+                    const RunContext& context) {
+  return compare_with(head, exact, FitRows<T>{fit, *exact.normalisers}, output, context);
+}
+
 template ErrorReport compare(const HeadView<float>&, const ExactPart<float>&, const ConvWeights<float>&, MatrixView<float>,
                              const RunContext&);
 template ErrorReport compare(const HeadView<double>&, const ExactPart<double>&, const ConvWeights<double>&, MatrixView<double>,
+                             const RunContext&);
+
+template ErrorReport compare(const HeadView<float>&, const ExactPart<float>&, const StructuredFit&, MatrixView<float>,
+                             const RunContext&);
+template ErrorReport compare(const HeadView<double>&, const ExactPart<double>&, const StructuredFit&, MatrixView<double>,
                              const RunContext&);
 
 }  // namespace convbasis

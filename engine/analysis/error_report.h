@@ -5,6 +5,7 @@
 #include "analysis/exact_part.h"
 #include "attention/head.h"
 #include "basis/conv_weights.h"
+#include "basis/structured_fit.h"
 #include "core/run_context.h"
 
 #include <limits>
@@ -18,12 +19,14 @@ struct ErrorReport {
   static constexpr double unknown = std::numeric_limits<double>::quiet_NaN();  ///< until it is compared
   double relative_error = unknown;                                             ///< ||Y~ - Y||_F / ||Y||_F; 0 when both are zero
   double max_abs_error = unknown;                                              ///< max |Y~ - Y|
-  double mean_total_variation = unknown;    ///< mean over rows of 1/2 sum_j |P~_ij - P_ij|, in [0, 1]
-  double max_score_error = unknown;         ///< max |S~_ij - S_ij| over the same rows: at most 2 eps where the bound is proved
-  Index total_variation_rows = 0;           ///< rows that mean was taken over (all for n <= 4096, else evenly spaced ones)
-  std::vector<Index> row_error_index;       ///< the rows whose exact result is known, ascending; all n of them usually
-  std::vector<double> row_error;            ///< ||Y~_i - Y_i||_2 / root mean square row norm of Y, of these rows
-  std::vector<double> row_total_variation;  ///< 1/2 sum_j |P~_ij - P_ij| of the rows looked at
+  double mean_total_variation = unknown;  ///< mean over rows of 1/2 sum_j |P~_ij - P_ij|, in [0, 1]
+  /// max |S~_ij - S_ij| over the same rows: at most 2 eps where the bound is proved. Unknown of a structured fit, which models
+  /// probabilities.
+  double max_score_error = unknown;
+  Index total_variation_rows = 0;                ///< rows that mean was taken over (all for n <= 4096, else evenly spaced ones)
+  std::vector<Index> row_error_index;            ///< the rows whose exact result is known, ascending; all n of them usually
+  std::vector<double> row_error;                 ///< ||Y~_i - Y_i||_2 / root mean square row norm of Y, of these rows
+  std::vector<double> row_total_variation;       ///< 1/2 sum_j |P~_ij - P_ij| of the rows looked at
   std::vector<Index> row_total_variation_index;  ///< which rows those are, ascending
 };
 
@@ -32,6 +35,11 @@ struct ErrorReport {
 /// Throws Cancelled.
 template <Real T>
 ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const ConvWeights<T>& weights, MatrixView<T> output,
+                    const RunContext& context = {});
+
+/// The same for a structured fit. The total variation is summed over the same rows.
+template <Real T>
+ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const StructuredFit& fit, MatrixView<T> output,
                     const RunContext& context = {});
 
 }  // namespace convbasis

@@ -1,9 +1,10 @@
 #include "analysis/ladder.h"
 
+#include "analysis/fit_analysis.h"
 #include "analysis/stopwatch.h"
+#include "analysis/yardsticks.h"
+#include "basis/structured.h"
 #include "basis/structured_apply.h"
-#include "basis/structured_scaling.h"
-#include "basis/structured_sums.h"
 #include "core/errors.h"
 
 #include <fmt/format.h>
@@ -18,19 +19,20 @@
 namespace convbasis {
 namespace {
 
-constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
-
 StructuredOptions structured(const LadderOptions& options) {
-  return {.band = options.band, .columns = options.columns, .k = options.k, .rounds = options.rounds};
+  return {.band = options.band,
+          .columns = options.columns,
+          .k = options.k,
+          .column_rule = options.column_rule,
+          .rounds = options.rounds};
 }
 
-/// The relative error over those of the known rows that `counts` picks.
-template <Real T, class Counts>
-double error_over(const ExactPart<T>& exact, const Matrix<T>& output, const Counts& counts) {
+/// The relative error over the known rows.
+template <Real T>
+double known_row_error(const ExactPart<T>& exact, const Matrix<T>& output) {
   double difference = 0.0;
   double size = 0.0;
   for (std::size_t x = 0; x < exact.rows.size(); ++x) {
-    if (!counts(exact.rows[x])) continue;
     const Eigen::RowVectorXd wanted = exact.output.row(static_cast<Index>(x)).template cast<double>();
     difference += (output.row(exact.rows[x]).template cast<double>() - wanted).squaredNorm();
     size += wanted.squaredNorm();
@@ -38,8 +40,9 @@ double error_over(const ExactPart<T>& exact, const Matrix<T>& output, const Coun
   return difference == 0.0 ? 0.0 : std::sqrt(difference / size);
 }
 
-bool any_row(Index) { return true; }
-bool odd_row(Index row) { return row % 2 == 1; }
+HeadSums changed(const HeadSums& sums, RestSums (RestSums::*change)() const) {
+  return {(sums.all.*change)(), sums.even ? std::optional(((*sums.even).*change)()) : std::nullopt};
+}
 
 /// One ladder in the making.
 template <Real T>
@@ -55,11 +58,8 @@ class LadderMaker {
   Ladder make() {
     find_normalisers();
     Stopwatch watch;
-    const ColumnSums columns = column_sums(head_, WeightedRows::every(lse_, 0, 1), options_.band, quiet_);
-    columns_ = choose_columns<T>(columns, head_.value, options_.columns);
-    std::vector<double> mass = columns.outside;
-    for (const Index j : columns_) mass[static_cast<std::size_t>(j)] = 0.0;
-    gather(options_.band, equal_mass_starts(mass, options_.k));
+    structure_ = choose_structure(head_, WeightedRows::every(lse_, 0, 1), structured(options_), quiet_);
+    sums_ = gather_sums(head_, std::span<const double>(lse_), structure_, options_.heldout, quiet_);
     ladder_.fit_seconds += watch.lap();
     context_.report("ladder", 0.2);
     add_rungs();
@@ -74,58 +74,77 @@ class LadderMaker {
     for (const Index row : rows) lse_.push_back((*exact_.normalisers)[row]);
   }
 
-  /// Sums over even rows, and over all.
-  void gather(Index band, std::vector<Index> starts) {
-    const ExactEntries exact{n_, band, columns_};
-    if (!options_.heldout) {
-      all_ = rest_sums(head_, WeightedRows::every(lse_, 0, 1), exact, std::move(starts), quiet_);
-      return;
-    }
-    even_ = rest_sums(head_, WeightedRows::every(lse_, 0, 2), exact, starts, quiet_);
-    all_ = joined(*even_, rest_sums(head_, WeightedRows::every(lse_, 1, 2), exact, std::move(starts), quiet_));
-  }
-
   void add_rungs() {
-    const auto lags = std::ssize(all_.starts);
-    const RestSums flat = all_.without_segments();
-    const std::optional<RestSums> even_flat = even_ ? std::optional(even_->without_segments()) : std::nullopt;
-    RestSums no_band = flat;
-    no_band.exact.band = 0;
-    add(rung::columns, RestKind::dropped, no_band, {});
-    add(rung::band, RestKind::dropped, flat, {});
-    add(rung::rest_mass, RestKind::uniform, flat, {});
-    add(rung::rank_one, RestKind::fitted, flat, even_flat);
+    const bool has_lags = !structure_.starts.empty();
+    const HeadSums flat = changed(sums_, &RestSums::without_segments);
+    HeadSums no_band = flat;
+    no_band.all.exact.band = 0;
+    add(rung::columns, RestKind::dropped, no_band);
+    add(rung::band, RestKind::dropped, flat);
+    add(rung::rest_mass, RestKind::uniform, flat);
+    add(rung::rank_one, RestKind::fitted, flat);
     context_.report("ladder", 0.3);
-    if (lags >= 1) {
-      add(rung::one_lag_vector, RestKind::fitted, all_.with_one_segment(),
-          even_ ? std::optional(even_->with_one_segment()) : std::nullopt);
-    }
+    if (has_lags) add(rung::one_lag_vector, RestKind::fitted, changed(sums_, &RestSums::with_one_segment));
     context_.report("ladder", 0.5);
-    if (options_.k > 1) add(rung::lag_vectors, RestKind::fitted, all_, even_);
+    if (options_.k > 1) add(rung::lag_vectors, RestKind::fitted, sums_);
     context_.report("ladder", 0.7);
-    if (options_.yardsticks && lags >= 1) add_wider_band();
+    if (options_.yardsticks) add_yardsticks(has_lags);
     context_.report("ladder", 1.0);
   }
 
-  void add_wider_band() {
-    const double spare = ladder_.rungs.back().cost - ladder_cost(n_, options_.band, options_.columns, 0, true);
-    const Index wider = std::min(n_, options_.band + static_cast<Index>(std::lround(spare / 2.0)));
-    Stopwatch watch;
-    gather(wider, {});
-    ladder_.fit_seconds += watch.lap();
-    add(rung::wider_band, RestKind::fitted, all_, even_);
+  void add_yardsticks(bool has_lags) {
+    const LadderRung top = ladder_.rungs.back();
+    const ExactEntries& exact = structure_.exact;
+    const double spare = top.cost - ladder_cost(n_, options_.band, options_.columns, 0, false);
+    const auto bought = [](double cost) { return std::max<Index>(1, std::lround(cost / 2.0)); };  // a band's lag, a rank: 2 each
+    if (has_lags) add_wider_band(std::min(n_, options_.band + bought(spare - 2.0)));
+    context_.report("ladder", 0.8);
+    if (n_ > yardstick_limit) return;
+    const Matrix<T> probability = dense_probabilities(head_, std::span<const double>(lse_), quiet_);
+    add_nonnegative(probability, exact, std::min(n_, options_.rank > 0 ? options_.rank : bought(spare)));
+    context_.report("ladder", 0.9);
+    add_svd(probability, std::min(n_, bought(top.cost)));
   }
 
-  StructuredFit fitted(const RestSums& sums, RestKind kind) {
-    StructuredOptions options = structured(options_);
-    options.rest = kind;
-    StructuredFit fit = fit_rest(sums, options, quiet_);
-    fit.lse = lse_;
-    const double rounding = 1e-9 * std::max(1.0, sums.mass());
+  void add_wider_band(Index wider) {
+    Stopwatch watch;
+    const Structure structure{{n_, wider, structure_.exact.columns}, {}};
+    const HeadSums sums = gather_sums(head_, std::span<const double>(lse_), structure, options_.heldout, quiet_);
+    ladder_.fit_seconds += watch.lap();
+    add(rung::wider_band, RestKind::fitted, sums);
+  }
+
+  void add_nonnegative(const Matrix<T>& probability, const ExactEntries& exact, Index rank) {
+    Stopwatch watch;
+    const MatrixFactors<T> factors = nonnegative_factors(probability, exact, rank, options_.rank_iterations, quiet_);
+    ladder_.fit_seconds += watch.lap();
+    Matrix<T> output(n_, head_.value_width());
+    exact_entries_product<T>(head_, exact, lse_, mutable_view(output), quiet_);
+    add_factored_rest<T>(factors, exact, head_.value, mutable_view(output), quiet_);
+    LadderRung rung{.key = std::string(rung::nonnegative_rank), .band = exact.band, .columns = options_.columns, .rank = rank};
+    rung.cost = ladder_cost(n_, exact.band, options_.columns, 0, false) + 2.0 * static_cast<double>(rank);
+    rung.seconds = watch.lap();
+    rung.error = known_row_error(exact_, output);
+    ladder_.rungs.push_back(std::move(rung));
+  }
+
+  void add_svd(const Matrix<T>& probability, Index rank) {
+    Stopwatch watch;
+    const MatrixFactors<T> factors = truncated_svd(probability, rank, quiet_);
+    ladder_.fit_seconds += watch.lap();
+    const Matrix<T> output = factored_product<T>(factors, head_.value, quiet_);
+    LadderRung rung{.key = std::string(rung::truncated_svd), .rank = rank};
+    rung.cost = 2.0 * static_cast<double>(rank);
+    rung.seconds = watch.lap();
+    rung.error = known_row_error(exact_, output);
+    ladder_.rungs.push_back(std::move(rung));
+  }
+
+  void check_steps(const StructuredFit& fit, double mass) {
+    const double rounding = 1e-9 * std::max(1.0, mass);
     for (std::size_t step = 1; step < fit.objective.size(); ++step) {
       if (!(fit.objective[step] <= fit.objective[step - 1] + rounding)) ladder_.monotone = false;
     }
-    return fit;
   }
 
   /// The output of a fit, and the seconds that it took.
@@ -137,28 +156,31 @@ class LadderMaker {
     return {std::move(output), watch.lap()};
   }
 
-  void add(std::string_view key, RestKind kind, const RestSums& sums, const std::optional<RestSums>& even) {
+  void add(std::string_view key, RestKind kind, const HeadSums& sums) {
     context_.check();
+    StructuredOptions options = structured(options_);
+    options.rest = kind;
     Stopwatch watch;
-    StructuredFit fit = fitted(sums, kind);
+    StructuredFit fit = fit_structured(head_, std::span<const double>(lse_), sums.all, options, quiet_);
     ladder_.fit_seconds += watch.lap();
-    LadderRung rung{.key = std::string(key), .band = sums.exact.band, .columns = options_.columns, .k = fit.k()};
+    check_steps(fit, sums.all.mass());
+    LadderRung rung{.key = std::string(key), .band = fit.exact.band, .columns = options_.columns, .k = fit.k()};
     rung.cost = ladder_cost(n_, rung.band, rung.columns, rung.k, kind != RestKind::dropped);
     const auto [output, seconds] = applied(std::move(fit));
-    rung.error = error_over(exact_, output, any_row);
+    rung.error = known_row_error(exact_, output);
     rung.seconds = seconds;
-    // Without fitted columns or lags a row depends on itself alone.
-    if (options_.heldout) rung.heldout_error = even ? heldout(*even, sums) : error_over(exact_, output, odd_row);
+    if (sums.even) {
+      // Without fitted columns or lags a row depends on itself alone.
+      rung.heldout_error = kind == RestKind::fitted ? heldout(sums, options) : odd_row_error(exact_, output);
+    }
     ladder_.rungs.push_back(std::move(rung));
   }
 
-  /// The error over odd rows of columns and lags fitted to even ones; odd rows keep their own mass.
-  double heldout(const RestSums& even, const RestSums& all) {
+  double heldout(const HeadSums& sums, const StructuredOptions& options) {
     Stopwatch watch;
-    StructuredFit fit = fitted(even, RestKind::fitted);
-    set_row_factors(fit, all, quiet_);
+    StructuredFit fit = fit_heldout(head_, std::span<const double>(lse_), sums, options, quiet_);
     ladder_.fit_seconds += watch.lap();
-    return error_over(exact_, applied(std::move(fit)).first, odd_row);
+    return odd_row_error(exact_, applied(std::move(fit)).first);
   }
 
   const HeadView<T>& head_;
@@ -168,9 +190,8 @@ class LadderMaker {
   RunContext quiet_;
   Index n_;
   std::vector<double> lse_;
-  std::vector<Index> columns_;
-  RestSums all_;
-  std::optional<RestSums> even_;
+  Structure structure_;
+  HeadSums sums_;
   Ladder ladder_;
 };
 

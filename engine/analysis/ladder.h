@@ -16,9 +16,10 @@
 namespace convbasis {
 
 struct LadderOptions {
-  Index band = 64;           ///< w in [0, n]
-  Index columns = 16;        ///< c in [0, n]
-  Index k = 16;              ///< lag vectors of the top rung, at least 0
+  Index band = 64;     ///< w in [0, n]
+  Index columns = 16;  ///< c in [0, n]
+  Index k = 16;        ///< lag vectors of the top rung, at least 0
+  ColumnRule column_rule = ColumnRule::whole;
   int rounds = 10;           ///< of proportional fitting, at least 1
   bool heldout = true;       ///< measure every fit on rows that it has not seen as well
   bool yardsticks = true;    ///< the rungs beside the ladder

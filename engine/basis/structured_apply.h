@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <span>
+#include <vector>
 
 namespace convbasis {
 
@@ -18,6 +19,12 @@ namespace convbasis {
 template <Real T>
 void exact_entries_product(const HeadView<T>& head, const ExactEntries& entries, std::span<const double> lse,
                            MutableMatrixView<T> output, const RunContext& context = {});
+
+/// The log-sum-exps of the exact entries alone, with which they make rows that sum to 1: what attention is where the rest is
+/// masked instead of replaced. `lse` as above, and kept in rows without weight in exact entries. Same cost with d_v = 1.
+template <Real T>
+std::vector<double> exact_entries_lse(const HeadView<T>& head, const ExactEntries& entries, std::span<const double> lse,
+                                      const RunContext& context = {});
 
 /// plan -> execute -> destroy, as ConvAttentionPlan: construction does what depends on the fit alone.
 template <Real T>

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 namespace convbasis {
@@ -67,9 +68,7 @@ class ExactRows {
 
   void add(const ColumnChunk<T>& chunk) {
     const auto keys = std::ssize(chunk.columns);
-    const Index panel = kernels::panel_width<T>();
-    kernels::multiply<T>(count_, head_.width(), round_up(keys, panel) / panel, queries_.data(), head_.width(), chunk.keys.data(),
-                         head_.width() * panel, weights_.data(), keys_at_once, false);
+    head_.matrix ? read_scores(chunk.columns) : multiply_scores(chunk);
     for (Index x = 0; x < count_; ++x) {
       weigh(x, 0, std::ranges::upper_bound(chunk.columns, row_ + x) - chunk.columns.begin(), keys);
     }
@@ -93,6 +92,32 @@ class ExactRows {
   void write(MutableMatrixView<T> output) const { output.middleRows(row_, count_) = sums_.leftCols(output.cols()); }
 
  private:
+  void multiply_scores(const ColumnChunk<T>& chunk) {
+    const auto keys = std::ssize(chunk.columns);
+    const Index panel = kernels::panel_width<T>();
+    kernels::multiply<T>(count_, head_.width(), round_up(keys, panel) / panel, queries_.data(), head_.width(), chunk.keys.data(),
+                         head_.width() * panel, weights_.data(), keys_at_once, false);
+    if (head_.bias.empty()) return;
+    for (Index x = 0; x < count_; ++x) {
+      for (Index y = 0; y < keys; ++y) {
+        const Index lag = row_ + x - chunk.columns[static_cast<std::size_t>(y)];
+        if (lag >= 0) weights_(x, y) += head_.bias[static_cast<std::size_t>(lag)];
+      }
+    }
+  }
+
+  /// Columns that follow each other are read at once.
+  void read_scores(std::span<const Index> columns) {
+    for (Index y = 0; y < std::ssize(columns);) {
+      const Index column = columns[static_cast<std::size_t>(y)];
+      Index together = 1;
+      while (y + together < std::ssize(columns) && columns[static_cast<std::size_t>(y + together)] == column + together)
+        ++together;
+      head_.matrix->read(row_, column, {weights_.data() + y, count_, together, Eigen::OuterStride<>(keys_at_once)});
+      y += together;
+    }
+  }
+
   /// Scores [first, last) of row x become probabilities, those before and after become 0.
   void weigh(Index x, Index first, Index last, Index keys) {
     T* row = weights_.data() + x * keys_at_once;
@@ -150,6 +175,25 @@ void exact_entries_product(const HeadView<T>& head, const ExactEntries& entries,
   });
 }
 
+template <Real T>
+std::vector<double> exact_entries_lse(const HeadView<T>& head, const ExactEntries& entries, std::span<const double> lse,
+                                      const RunContext& context) {
+  const Matrix<T> ones = Matrix<T>::Ones(head.size(), 1);
+  const HeadView<T> counting{head.query, head.key, view(ones), head.scale, head.bias, head.matrix};
+  Matrix<T> mass(head.size(), 1);
+  exact_entries_product<T>(counting, entries, lse, mutable_view(mass), context);
+  std::vector<double> result(lse.begin(), lse.end());
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    const auto share = static_cast<double>(mass(static_cast<Index>(i), 0));
+    if (share != 0.0) result[i] += std::log(share);
+  }
+  return result;
+}
+
+template std::vector<double> exact_entries_lse(const HeadView<float>&, const ExactEntries&, std::span<const double>,
+                                               const RunContext&);
+template std::vector<double> exact_entries_lse(const HeadView<double>&, const ExactEntries&, std::span<const double>,
+                                               const RunContext&);
 template void exact_entries_product(const HeadView<float>&, const ExactEntries&, std::span<const double>,
                                     MutableMatrixView<float>, const RunContext&);
 template void exact_entries_product(const HeadView<double>&, const ExactEntries&, std::span<const double>,

@@ -17,15 +17,22 @@ namespace convbasis {
 
 /// What stands in for the rest.
 enum class RestKind {
-  dropped,  ///< nothing: A = 0, rows no longer sum to 1
+  dropped,  ///< nothing: A = 0. The exact entries are the whole softmax, lse is theirs
   uniform,  ///< every row spreads its rest evenly: b = g = 1
   fitted    ///< a, b and the lag vectors
+};
+
+/// Which entries of a column count when the exact columns are chosen.
+enum class ColumnRule {
+  whole,        ///< all
+  outside_band  ///< those that the band does not make exact anyway
 };
 
 struct StructuredOptions {
   Index band = 64;     ///< w in [0, n]: lags below it are exact
   Index columns = 16;  ///< c in [0, n]: so many columns are exact
   Index k = 16;        ///< lag vectors, at least 0; there are fewer where the rest has fewer columns
+  ColumnRule column_rule = ColumnRule::whole;
   RestKind rest = RestKind::fitted;
   int rounds = 10;          ///< of proportional fitting at most, at least 1
   double tolerance = 1e-6;  ///< a round that lowers the objective by less than this part of the rest's mass is the last

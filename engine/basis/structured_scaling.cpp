@@ -277,8 +277,8 @@ void run_rounds(Factors& factors, StructuredFit& fit, double mass, const Structu
   while (fit.rounds < options.rounds) {
     context.check();
     const double before = fit.objective.back();
-    // Columns before lags: on every other row a column meets lags of one parity alone, so that the level of a column could as well
-    // go into those lags, and be wrong on the rows between.
+    // Columns before lags: on every other row a column meets lags of one parity alone, so that the level of a column could as
+    // well go into those lags, and be wrong on the rows between.
     factors.fit_columns();
     note();
     if (factors.has_lags()) {

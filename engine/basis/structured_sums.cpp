@@ -130,11 +130,13 @@ ColumnSums column_sums(const HeadView<T>& head, const WeightedRows& rows, Index 
   require_fitting(n, rows);
   const ProbabilityReader<T> reader(head, rows);
   const std::vector<ColumnPiece> pieces = column_pieces(n, RowScores<T>::tile_keys, {});
-  ColumnSums sums{std::vector<double>(static_cast<std::size_t>(n)), std::vector<double>(static_cast<std::size_t>(n))};
+  const std::vector<double> zeros(static_cast<std::size_t>(n), 0.0);
+  ColumnSums sums{zeros, zeros, zeros};
   std::vector<typename ProbabilityReader<T>::Scratch> scratch(static_cast<std::size_t>(thread_count(context)));
   parallel_for(context, std::ssize(pieces), [&](Index item, int worker) {
     const ColumnPiece& piece = pieces[static_cast<std::size_t>(item)];
     double* squares = sums.squares.data() + piece.first;
+    double* squares_outside = sums.squares_outside.data() + piece.first;
     double* outside = sums.outside.data() + piece.first;
     reader.read(piece, 0, scratch[static_cast<std::size_t>(worker)], context,
                 [&](std::size_t x, Index count, const T*, const T* probability) {
@@ -144,20 +146,25 @@ ColumnSums column_sums(const HeadView<T>& head, const WeightedRows& rows, Index 
                     const auto p = static_cast<double>(probability[y]);
                     squares[y] += weight * p * p;
                   }
-                  for (Index y = 0; y < far; ++y) outside[y] += weight * static_cast<double>(probability[y]);
+                  for (Index y = 0; y < far; ++y) {
+                    const auto p = static_cast<double>(probability[y]);
+                    outside[y] += weight * p;
+                    squares_outside[y] += weight * p * p;
+                  }
                 });
   });
   return sums;
 }
 
 template <Real T>
-std::vector<Index> choose_columns(const ColumnSums& sums, MatrixView<T> value, Index count) {
+std::vector<Index> choose_columns(const ColumnSums& sums, MatrixView<T> value, Index count, ColumnRule rule) {
+  const std::vector<double>& squares = rule == ColumnRule::whole ? sums.squares : sums.squares_outside;
   const Index n = value.rows();
   const Eigen::RowVectorXd mean = value.template cast<double>().colwise().mean();
   std::vector<double> loss(static_cast<std::size_t>(n));
   for (Index j = 0; j < n; ++j) {
     const double distance = (value.row(j).template cast<double>() - mean).squaredNorm();
-    const double product = sums.squares[static_cast<std::size_t>(j)] * distance;
+    const double product = squares[static_cast<std::size_t>(j)] * distance;
     loss[static_cast<std::size_t>(j)] = std::isnan(product) ? std::numeric_limits<double>::infinity() : product;
   }
   std::vector<Index> columns(static_cast<std::size_t>(n));
@@ -279,8 +286,8 @@ RestSums joined(const RestSums& first, const RestSums& second) {
 
 template ColumnSums column_sums(const HeadView<float>&, const WeightedRows&, Index, const RunContext&);
 template ColumnSums column_sums(const HeadView<double>&, const WeightedRows&, Index, const RunContext&);
-template std::vector<Index> choose_columns(const ColumnSums&, MatrixView<float>, Index);
-template std::vector<Index> choose_columns(const ColumnSums&, MatrixView<double>, Index);
+template std::vector<Index> choose_columns(const ColumnSums&, MatrixView<float>, Index, ColumnRule);
+template std::vector<Index> choose_columns(const ColumnSums&, MatrixView<double>, Index, ColumnRule);
 template RestSums rest_sums(const HeadView<float>&, const WeightedRows&, ExactEntries, std::vector<Index>, const RunContext&);
 template RestSums rest_sums(const HeadView<double>&, const WeightedRows&, ExactEntries, std::vector<Index>, const RunContext&);
 

@@ -24,17 +24,19 @@ struct WeightedRows {
 
 /// Sums over the rows, with their weights, for each of the n columns.
 struct ColumnSums {
-  std::vector<double> squares;  ///< of P_ij
-  std::vector<double> outside;  ///< of P_ij, i - j >= band
+  std::vector<double> squares;          ///< of P_ij^2
+  std::vector<double> squares_outside;  ///< of P_ij^2, i - j >= band
+  std::vector<double> outside;          ///< of P_ij, i - j >= band
 };
 
 /// Cost: O(rows n d). The result does not depend on the number of threads. Throws Cancelled.
 template <Real T>
 ColumnSums column_sums(const HeadView<T>& head, const WeightedRows& rows, Index band, const RunContext& context = {});
 
-/// The `count` columns whose squares times ||V_j - mean V||^2 are largest, ascending: those that dropping hurts most.
+/// The `count` columns whose squares (those of the rule) times ||V_j - mean V||^2 are largest, ascending: those that dropping
+/// hurts most.
 template <Real T>
-std::vector<Index> choose_columns(const ColumnSums& sums, MatrixView<T> value, Index count);
+std::vector<Index> choose_columns(const ColumnSums& sums, MatrixView<T> value, Index count, ColumnRule rule = ColumnRule::whole);
 
 /// Starts, from 0 on, of at most k segments of about the same `mass`.
 std::vector<Index> equal_mass_starts(std::span<const double> mass, Index k);
