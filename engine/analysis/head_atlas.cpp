@@ -3,13 +3,18 @@
 #include "analysis/error_by_k.h"
 #include "analysis/exact_part.h"
 #include "analysis/ladder.h"
+#include "analysis/yardsticks.h"
 #include "basis/recover.h"
+#include "basis/structured.h"
+#include "basis/structured_apply.h"
 #include "core/errors.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <utility>
 
 namespace convbasis {
 namespace {
@@ -48,31 +53,63 @@ std::vector<double> recover_errors(const HeadView<T>& head, const ExactPart<T>& 
   return errors;
 }
 
-/// The error of the rung with most lag vectors, or of rank one where there are no lag vectors at all.
-double fit_error(const Ladder& ladder) {
-  for (const std::string_view key : {rung::lag_vectors, rung::one_lag_vector, rung::rank_one}) {
-    if (const LadderRung* rung = ladder.find(key)) return rung->error;
+/// ||output - exact|| / ||exact|| of all rows.
+template <Real T>
+double output_error(const ExactPart<T>& exact, const Matrix<T>& output) {
+  double difference = 0.0;
+  double size = 0.0;
+  for (Index row = 0; row < output.rows(); ++row) {
+    const Eigen::RowVectorXd wanted = exact.output.row(row).template cast<double>();
+    difference += (output.row(row).template cast<double>() - wanted).squaredNorm();
+    size += wanted.squaredNorm();
   }
-  return AtlasRung::unknown;
+  return difference == 0.0 ? 0.0 : std::sqrt(difference / size);
 }
 
-/// Ladder, fits and ranks: the whole ladder for the largest k, of the others only what their errors need.
+/// The error of one fit, as `ladder` has it or made for it.
+template <Real T>
+double fit_error(const HeadView<T>& head, const ExactPart<T>& exact, std::span<const double> lse, const Ladder& ladder, Index k,
+                 const RunContext& context) {
+  const std::string_view key = k == 1 ? rung::one_lag_vector : rung::lag_vectors;
+  if (const LadderRung* rung = ladder.find(key); rung != nullptr && rung->k == k) return rung->error;
+  const StructuredOptions options{.band = ladder.options.band, .columns = ladder.options.columns, .k = k};
+  auto fit = std::make_shared<const StructuredFit>(fit_structured(head, lse, options, context));
+  Matrix<T> output(head.size(), head.value_width());
+  StructuredPlan<T>(std::move(fit), head.value_width(), {}, context).apply(head, mutable_view(output), context);
+  return output_error(exact, output);
+}
+
+/// The errors of truncated SVDs of P; none where it is too large to be held.
+template <Real T>
+void add_rank_errors(const HeadView<T>& head, const ExactPart<T>& exact, std::span<const double> lse, const AtlasOptions& options,
+                     HeadAtlasEntry& entry, const RunContext& context) {
+  const Index n = head.size();
+  if (n > yardstick_limit) return;
+  const Matrix<T> probability = dense_probabilities(head, lse, context);
+  for (std::size_t place = 0; place < options.ks.size(); ++place) {
+    const MatrixFactors<T> factors = truncated_svd(probability, std::min(options.ks[place], n), context);
+    entry.rank_errors[place] = output_error(exact, factored_product<T>(factors, head.value, context));
+  }
+}
+
+/// The ladder, whose top rung has the largest k, and what fits and ranks of the other ks leave.
 template <Real T>
 void add_ladder(const HeadView<T>& head, const ExactPart<T>& exact, const AtlasOptions& options, HeadAtlasEntry& entry,
                 const RunContext& context) {
   const Index n = head.size();
-  LadderOptions wanted{.band = std::min(options.band, n), .columns = std::min(options.columns, n)};
-  for (std::size_t place = 0; place < options.ks.size(); ++place) {
-    const bool last = place + 1 == options.ks.size();
-    wanted.k = std::min(options.ks[place], n);
-    wanted.heldout = wanted.yardsticks = last;
-    const Ladder ladder = make_ladder(head, exact, wanted, context);
-    entry.fit_errors[place] = fit_error(ladder);
-    if (!last) continue;
-    for (const LadderRung& rung : ladder.rungs) {
-      entry.ladder.push_back({rung.key, rung.band, rung.columns, rung.k, rung.rank, rung.error, rung.heldout_error, rung.cost});
-    }
+  const LadderOptions wanted{
+      .band = std::min(options.band, n), .columns = std::min(options.columns, n), .k = std::min(options.ks.back(), n)};
+  const Ladder ladder = make_ladder(head, exact, wanted, context);
+  for (const LadderRung& rung : ladder.rungs) {
+    entry.ladder.push_back({rung.key, rung.band, rung.columns, rung.k, rung.rank, rung.error, rung.heldout_error, rung.cost});
   }
+  std::vector<double> lse;
+  for (Index row = 0; row < n; ++row) lse.push_back((*exact.normalisers)[row]);
+  for (std::size_t place = 0; place < options.ks.size(); ++place) {
+    entry.fit_errors[place] =
+        fit_error(head, exact, std::span<const double>(lse), ladder, std::min(options.ks[place], n), context);
+  }
+  add_rank_errors(head, exact, std::span<const double>(lse), options, entry, context);
 }
 
 }  // namespace
