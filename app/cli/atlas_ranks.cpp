@@ -120,6 +120,8 @@ void AtlasLeader::hear(int rank, std::string_view text) {
     give_up(follower);
   } else if (word == "bye") {
     follower.gone = true;
+    follower.welcome = false;
+    give_up(follower);  // nothing is left when it was sent home
   }
 }
 
