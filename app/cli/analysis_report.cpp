@@ -21,18 +21,18 @@ std::string path_text(const HeadAnalysis<T>& analysis) {
   return fmt::format("{}; {}", convbasis::kernel_instruction_set(), analysis.apply.path);
 }
 
-template <Real T>
-ordered_json planted_json(const HeadInput<T>& input) {
-  if (!input.planted) return nullptr;
-  return {{"starts", input.planted->starts}, {"delta", input.planted->delta}, {"noise", input.planted->noise}};
-}
-
 }  // namespace
 
 std::string starts_text(std::span<const Index> starts) {
   constexpr std::size_t shown = 12;
   const std::string text = fmt::format("{}", fmt::join(starts.first(std::min(shown, starts.size())), " "));
   return starts.size() <= shown ? text : fmt::format("{} ... ({} in all)", text, starts.size());
+}
+
+template <Real T>
+ordered_json planted_json(const HeadInput<T>& input) {
+  if (!input.planted) return nullptr;
+  return {{"starts", input.planted->starts}, {"delta", input.planted->delta}, {"noise", input.planted->noise}};
 }
 
 template <Real T>
@@ -109,6 +109,8 @@ void print_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
   print_field("path", path_text(analysis));
 }
 
+template ordered_json planted_json(const HeadInput<float>&);
+template ordered_json planted_json(const HeadInput<double>&);
 template ordered_json to_json(const HeadInput<float>&, const HeadAnalysis<float>&);
 template ordered_json to_json(const HeadInput<double>&, const HeadAnalysis<double>&);
 template void print_table(const HeadInput<float>&, const HeadAnalysis<float>&);

@@ -19,7 +19,11 @@ constexpr const char* precision_name = std::same_as<T, float> ? "f32" : "f64";
 /// The starts on one line, the first dozen of them.
 std::string starts_text(std::span<const Index> starts);
 
-/// The object of `analyze --json`, with the keys of the product page.
+/// What is known of a planted input; null for others.
+template <convbasis::Real T>
+nlohmann::ordered_json planted_json(const HeadInput<T>& input);
+
+/// The object of `analyze --json`, with the keys of the product page. Its ladder is empty.
 template <convbasis::Real T>
 nlohmann::ordered_json to_json(const HeadInput<T>& input, const convbasis::HeadAnalysis<T>& analysis);
 

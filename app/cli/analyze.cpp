@@ -1,8 +1,11 @@
+#include "analysis/fit_analysis.h"
 #include "analysis/head_analysis.h"
+#include "analysis/ladder.h"
 #include "analysis/stopwatch.h"
 #include "analysis/streamed_analysis.h"
 #include "cli/analysis_report.h"
 #include "cli/console.h"
+#include "cli/fit_report.h"
 #include "cli/head_input.h"
 #include "cli/input_options.h"
 #include "cli/long_work.h"
@@ -20,6 +23,8 @@ namespace convscope {
 namespace {
 
 using convbasis::InvalidArgument;
+using convbasis::Ladder;
+using convbasis::LadderOptions;
 using convbasis::NpyColumnWriter;
 using convbasis::PlantedOptions;
 using convbasis::Real;
@@ -27,11 +32,18 @@ using convbasis::RecoverOptions;
 using convbasis::RunContext;
 using convbasis::StreamedAnalysis;
 using convbasis::StreamedPlan;
+using convbasis::StructuredOptions;
 
 struct AnalyzeOptions {
   HeadInputOptions input;
   std::string method = "recover";
-  std::optional<Index> k, T;  ///< unset: the default, but never more than n
+  std::optional<Index> k, T;           ///< unset: the default, but never more than n
+  std::optional<Index> band, columns;  ///< of a fit, likewise
+  std::optional<int> rounds;           ///< of a fit
+  std::optional<Index> sample_rows;    ///< of a fit; unset: all rows unless there are too many
+  std::optional<std::string> column_rule;
+  bool ladder = false;                       ///< beside Recover; a fit always has it
+  std::vector<std::string> recover_options;  ///< names of those that were given and only Recover has
   double delta = RecoverOptions{}.delta;
   double eps = RecoverOptions{}.eps;
   std::string search = "binary";
@@ -42,13 +54,38 @@ struct AnalyzeOptions {
   bool json = false;
 };
 
+/// Options that would be passed over in silence.
+void check_belonging(const AnalyzeOptions& options) {
+  if (options.method == "fit") {
+    if (!options.recover_options.empty()) {
+      throw InvalidArgument(
+          fmt::format("{} belongs to --method recover; leave it out of a fit", options.recover_options.front()));
+    }
+    if (options.streamed) throw InvalidArgument("--streamed belongs to --method recover; leave it out of a fit");
+    return;
+  }
+  if (options.ladder) return;
+  const auto needs_fit = [](const char* name, bool given) {
+    if (given) throw InvalidArgument(fmt::format("{} belongs to --method fit and to --ladder; add one of them", name));
+  };
+  needs_fit("--band", options.band.has_value());
+  needs_fit("--columns", options.columns.has_value());
+  needs_fit("--rounds", options.rounds.has_value());
+  needs_fit("--sample-rows", options.sample_rows.has_value());
+  needs_fit("--column-rule", options.column_rule.has_value());
+}
+
 /// What can be refused before any file is opened.
 void check(const AnalyzeOptions& options) {
-  if (options.method == "fit" || options.method == "rank") {
-    throw InvalidArgument(fmt::format("--method {} belongs to a later version; this one has recover", options.method));
+  if (options.method == "rank") {
+    throw InvalidArgument("--method rank belongs to a later version; this one has recover and fit");
   }
-  if (options.method != "recover") {
-    throw InvalidArgument(fmt::format("--method is {}; it must be recover", options.method));
+  if (options.method != "recover" && options.method != "fit") {
+    throw InvalidArgument(fmt::format("--method is {}; it must be recover or fit", options.method));
+  }
+  check_belonging(options);
+  if (options.sample_rows && *options.sample_rows < 1) {
+    throw InvalidArgument(fmt::format("--sample-rows is {}; it must be at least 1", *options.sample_rows));
   }
   if (!options.output.empty()) require_writable_place("--output", options.output);
   if (!options.exact_output.empty()) require_writable_place("--exact-output", options.exact_output);
@@ -67,6 +104,28 @@ RecoverOptions recover_options(const AnalyzeOptions& options, Index n) {
   return result;
 }
 
+convbasis::ColumnRule column_rule(const AnalyzeOptions& options) {
+  return options.column_rule == "outside-band" ? convbasis::ColumnRule::outside_band : convbasis::ColumnRule::whole;
+}
+
+/// For a head of n tokens. Beside Recover, k is Recover's.
+LadderOptions ladder_options(const AnalyzeOptions& options, Index n) {
+  LadderOptions result;
+  result.band = options.band.value_or(std::min(result.band, n));
+  result.columns = options.columns.value_or(std::min(result.columns, n));
+  result.k = options.k.value_or(result.k);
+  result.rounds = options.rounds.value_or(result.rounds);
+  result.column_rule = column_rule(options);
+  result.sample_rows = options.sample_rows.value_or(0);
+  return result;
+}
+
+StructuredOptions fit_options(const AnalyzeOptions& options, Index n) {
+  const LadderOptions ladder = ladder_options(options, n);
+  return {
+      .band = ladder.band, .columns = ladder.columns, .k = ladder.k, .column_rule = ladder.column_rule, .rounds = ladder.rounds};
+}
+
 template <Real T>
 void write_output(const std::filesystem::path& path, const convbasis::Matrix<T>& output) {
   if (!path.empty()) write_result([&] { convbasis::write_npy<T>(path, convbasis::view(output)); });
@@ -78,10 +137,42 @@ void analyze_whole(const AnalyzeOptions& options) {
   HeadInput<T> input = load_head<T>(options.input, work.context());
   const RecoverOptions recover = recover_options(options, input.tensors.query.rows());
   const auto analysis = convbasis::analyze_head<T>(std::move(input.tensors), recover, work.context());
+  std::optional<Ladder> ladder;
+  if (options.ladder) {
+    const auto head = analysis.head();
+    ladder = convbasis::make_ladder<T>(head, *analysis.exact, ladder_options(options, head.size()), work.context());
+  }
   work.finish();
   write_output(options.output, analysis.output);
   write_output(options.exact_output, analysis.exact->output);
-  options.json ? print_json(to_json(input, analysis)) : print_table(input, analysis);
+  if (options.json) {
+    auto result = to_json(input, analysis);
+    if (ladder) result["ladder"] = ladder_json(*ladder);
+    print_json(result);
+  } else {
+    print_table(input, analysis);
+    if (ladder) print_ladder(*ladder);
+  }
+}
+
+template <Real T>
+void analyze_by_fit(const AnalyzeOptions& options) {
+  LongWork work(options.threads);
+  HeadInput<T> input = load_head<T>(options.input, work.context());
+  const Index n = input.tensors.query.rows();
+  std::optional<convbasis::SampleOptions> sample;
+  if (options.sample_rows) sample = convbasis::SampleOptions{.rows = *options.sample_rows};
+  const auto analysis = convbasis::fit_head<T>(std::move(input.tensors), fit_options(options, n), sample, work.context());
+  const Ladder ladder = convbasis::make_ladder<T>(analysis.head(), *analysis.exact, ladder_options(options, n), work.context());
+  work.finish();
+  write_output(options.output, analysis.output);
+  write_output(options.exact_output, analysis.exact->output);
+  if (options.json) {
+    print_json(to_json(input, analysis, ladder));
+  } else {
+    print_table(input, analysis);
+    print_ladder(ladder);
+  }
 }
 
 /// The planted input that goes block by block: see needs_streaming().
@@ -93,6 +184,9 @@ std::optional<PlantedOptions> streamed_input(const AnalyzeOptions& options) {
   if (!options.streamed && !convbasis::needs_streaming(input, sizeof(T))) return std::nullopt;
   if (options.input.n && *options.input.n != input.n) {
     throw InvalidArgument("--n cuts tensors that are in memory; for an input of this size, set n in --planted");
+  }
+  if (options.ladder) {
+    throw InvalidArgument("--ladder needs exact attention, which is not computed for an input of this size; leave it out");
   }
   if (!options.exact_output.empty()) {
     throw InvalidArgument("--exact-output needs exact attention, which is not computed for an input of this size; leave it out");
@@ -131,7 +225,9 @@ void analyze_by_blocks(const AnalyzeOptions& options, const PlantedOptions& inpu
 
 template <Real T>
 void analyze(const AnalyzeOptions& options) {
-  if (const auto input = streamed_input<T>(options)) {
+  if (options.method == "fit") {
+    analyze_by_fit<T>(options);
+  } else if (const auto input = streamed_input<T>(options)) {
     analyze_by_blocks<T>(options, *input);
   } else {
     analyze_whole<T>(options);
@@ -159,10 +255,13 @@ void add_input_options(CLI::App& verb, HeadInputOptions& input) {
 
 void add_recover_options(CLI::App& verb, AnalyzeOptions& options) {
   const RecoverOptions defaults;
-  verb.add_option("--method", options.method, "How the basis is found; this version has recover")
+  verb.add_option("--method", options.method,
+                  "recover: a conv basis of the scores; fit: exact band and columns, and fitted lag vectors for the rest")
       ->type_name("NAME")
       ->capture_default_str();
-  verb.add_option("--k", options.k, fmt::format("Most segments to find, 1 to n (default: {}, or n if smaller)", defaults.k))
+  verb.add_option("--k", options.k,
+                  fmt::format("Most segments to find, 1 to n (default: {}, or n if smaller); of a fit: lag vectors, 0: rank one",
+                              defaults.k))
       ->type_name("K");
   verb.add_option("--T", options.T,
                   fmt::format("Entries of a column that a probe compares, 1 to n (default: {}, or n if smaller)", defaults.T))
@@ -177,6 +276,27 @@ void add_recover_options(CLI::App& verb, AnalyzeOptions& options) {
       ->check(CLI::IsMember({"binary", "scan"}))
       ->type_name("NAME")
       ->capture_default_str();
+}
+
+void add_fit_options(CLI::App& verb, AnalyzeOptions& options) {
+  const StructuredOptions defaults;
+  verb.add_option("--band", options.band,
+                  fmt::format("Of a fit: lags below it are exact, 0 to n (default: {}, or n if smaller)", defaults.band))
+      ->type_name("W");
+  verb.add_option("--columns", options.columns,
+                  fmt::format("Of a fit: so many columns are exact, 0 to n (default: {}, or n if smaller)", defaults.columns))
+      ->type_name("C");
+  verb.add_option("--column-rule", options.column_rule,
+                  "Of a fit: which entries of a column count when columns are chosen: whole (default) or outside-band")
+      ->check(CLI::IsMember({"whole", "outside-band"}))
+      ->type_name("NAME");
+  verb.add_option("--rounds", options.rounds, fmt::format("Of a fit: rounds at most, at least 1 (default: {})", defaults.rounds))
+      ->type_name("R");
+  verb.add_option("--sample-rows", options.sample_rows,
+                  fmt::format("Of a fit: from so many rows, at least 1 (default: all up to {} tokens, 1024 beyond)",
+                              convbasis::full_fit_limit))
+      ->type_name("S");
+  verb.add_flag("--ladder", options.ladder, "Beside Recover, too: what each ingredient of a fit explains and costs");
 }
 
 void add_work_options(CLI::App& verb, AnalyzeOptions& options) {
@@ -202,12 +322,17 @@ void add_work_options(CLI::App& verb, AnalyzeOptions& options) {
 }  // namespace
 
 void add_analyze(CLI::App& program) {
-  CLI::App* verb = program.add_subcommand("analyze", "Compare one head's exact attention with its conv basis");
+  CLI::App* verb =
+      program.add_subcommand("analyze", "Compare one head's exact attention with its conv basis or a structured fit");
   auto options = std::make_shared<AnalyzeOptions>();
   add_input_options(*verb, options->input);
   add_recover_options(*verb, *options);
+  add_fit_options(*verb, *options);
   add_work_options(*verb, *options);
-  verb->callback([options] {
+  verb->callback([options, verb] {
+    for (const char* name : {"--T", "--delta", "--eps", "--search"}) {
+      if (verb->get_option(name)->count() > 0) options->recover_options.emplace_back(name);
+    }
     check(*options);
     options->precision == "f64" ? analyze<double>(*options) : analyze<float>(*options);
   });

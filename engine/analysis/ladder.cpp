@@ -5,6 +5,7 @@
 #include "analysis/yardsticks.h"
 #include "basis/structured.h"
 #include "basis/structured_apply.h"
+#include "basis/structured_sampled.h"
 #include "core/errors.h"
 
 #include <fmt/format.h>
@@ -51,15 +52,24 @@ class LadderMaker {
   LadderMaker(const HeadView<T>& head, const ExactPart<T>& exact, const LadderOptions& options, const RunContext& context)
       : head_(head), exact_(exact), options_(options), context_(context), quiet_(context), n_(head.size()) {
     quiet_.progress = {};  // of the parts
+    if (options.sample_rows > 0) sample_ = SampleOptions{.rows = options.sample_rows};
+    if (options.sample_rows == 0 && n_ > full_fit_limit) sample_ = SampleOptions{};
     ladder_.options = options;
     ladder_.n = n_;
   }
 
   Ladder make() {
-    find_normalisers();
     Stopwatch watch;
-    structure_ = choose_structure(head_, WeightedRows::every(lse_, 0, 1), structured(options_), quiet_);
-    sums_ = gather_sums(head_, std::span<const double>(lse_), structure_, options_.heldout, quiet_);
+    if (sample_) {
+      sampled_ = sample_head(head_, structured(options_), *sample_, quiet_);
+      sums_.all = sampled_.sums;
+      structure_ = {sums_.all.exact, sums_.all.starts};
+    } else {
+      find_normalisers();
+      watch.lap();
+      structure_ = choose_structure(head_, WeightedRows::every(lse_, 0, 1), structured(options_), quiet_);
+      sums_ = gather_sums(head_, std::span<const double>(lse_), structure_, options_.heldout, quiet_);
+    }
     ladder_.fit_seconds += watch.lap();
     context_.report("ladder", 0.2);
     add_rungs();
@@ -100,6 +110,7 @@ class LadderMaker {
     if (has_lags) add_wider_band(std::min(n_, options_.band + bought(spare - 2.0)));
     context_.report("ladder", 0.8);
     if (n_ > yardstick_limit) return;
+    if (sample_) find_normalisers();
     const Matrix<T> probability = dense_probabilities(head_, std::span<const double>(lse_), quiet_);
     add_nonnegative(probability, exact, std::min(n_, options_.rank > 0 ? options_.rank : bought(spare)));
     context_.report("ladder", 0.9);
@@ -108,8 +119,17 @@ class LadderMaker {
 
   void add_wider_band(Index wider) {
     Stopwatch watch;
-    const Structure structure{{n_, wider, structure_.exact.columns}, {}};
-    const HeadSums sums = gather_sums(head_, std::span<const double>(lse_), structure, options_.heldout, quiet_);
+    HeadSums sums;
+    if (sample_) {
+      StructuredOptions options = structured(options_);
+      options.band = wider;
+      options.k = 0;
+      sampled_ = sample_head(head_, options, *sample_, quiet_);
+      sums.all = sampled_.sums;
+    } else {
+      const Structure structure{{n_, wider, structure_.exact.columns}, {}};
+      sums = gather_sums(head_, std::span<const double>(lse_), structure, options_.heldout, quiet_);
+    }
     ladder_.fit_seconds += watch.lap();
     add(rung::wider_band, RestKind::fitted, sums);
   }
@@ -140,6 +160,16 @@ class LadderMaker {
     ladder_.rungs.push_back(std::move(rung));
   }
 
+  StructuredFit fitted(const RestSums& sums, const StructuredOptions& options) {
+    if (!sample_) return fit_structured(head_, std::span<const double>(lse_), sums, options, quiet_);
+    SampledHead sampled = sampled_;
+    if (sums.exact.band != sampled.sums.exact.band) {
+      sampled.exact_log_mass = exact_entries_log_mass(head_, sums.exact, quiet_);
+    }
+    sampled.sums = sums;
+    return fit_sampled(head_, sampled, options, *sample_, quiet_);
+  }
+
   void check_steps(const StructuredFit& fit, double mass) {
     const double rounding = 1e-9 * std::max(1.0, mass);
     for (std::size_t step = 1; step < fit.objective.size(); ++step) {
@@ -161,9 +191,9 @@ class LadderMaker {
     StructuredOptions options = structured(options_);
     options.rest = kind;
     Stopwatch watch;
-    StructuredFit fit = fit_structured(head_, std::span<const double>(lse_), sums.all, options, quiet_);
+    StructuredFit fit = fitted(sums.all, options);
     ladder_.fit_seconds += watch.lap();
-    check_steps(fit, sums.all.mass());
+    if (!sample_) check_steps(fit, sums.all.mass());
     LadderRung rung{.key = std::string(key), .band = fit.exact.band, .columns = options_.columns, .k = fit.k()};
     rung.cost = ladder_cost(n_, rung.band, rung.columns, rung.k, kind != RestKind::dropped);
     const auto [output, seconds] = applied(std::move(fit));
@@ -189,9 +219,11 @@ class LadderMaker {
   const RunContext& context_;
   RunContext quiet_;
   Index n_;
-  std::vector<double> lse_;
+  std::vector<double> lse_;  // of all rows; unknown while a sample does
   Structure structure_;
   HeadSums sums_;
+  std::optional<SampleOptions> sample_;
+  SampledHead sampled_;
   Ladder ladder_;
 };
 
@@ -199,6 +231,9 @@ class LadderMaker {
 
 void require_valid(const LadderOptions& options, Index size) {
   require_valid(structured(options), size);
+  if (options.sample_rows < 0) {
+    throw InvalidArgument(fmt::format("sample_rows is {}; it must be at least 0", options.sample_rows));
+  }
   if (options.rank < 0) throw InvalidArgument(fmt::format("rank is {}; it must be at least 0", options.rank));
   if (options.rank_iterations < 1) {
     throw InvalidArgument(fmt::format("rank_iterations is {}; it must be at least 1", options.rank_iterations));

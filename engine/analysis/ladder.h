@@ -20,9 +20,12 @@ struct LadderOptions {
   Index columns = 16;  ///< c in [0, n]
   Index k = 16;        ///< lag vectors of the top rung, at least 0
   ColumnRule column_rule = ColumnRule::whole;
-  int rounds = 10;           ///< of proportional fitting, at least 1
-  bool heldout = true;       ///< measure every fit on rows that it has not seen as well
-  bool yardsticks = true;    ///< the rungs beside the ladder
+  int rounds = 10;         ///< of proportional fitting, at least 1
+  bool heldout = true;     ///< measure every fit on rows that it has not seen as well
+  bool yardsticks = true;  ///< the rungs beside the ladder
+  /// Fits from so many rows (structured_sampled.h), at least 0; 0: from all rows up to full_fit_limit tokens, from 1024 beyond.
+  /// Such fits have no held-out error.
+  Index sample_rows = 0;
   Index rank = 0;            ///< of the non-negative factors; 0: what costs as much as the lag vectors
   int rank_iterations = 60;  ///< of theirs
 
@@ -51,10 +54,13 @@ inline constexpr std::string_view truncated_svd = "truncated_svd";        ///< o
 inline constexpr Index yardstick_limit = 4096;
 
 struct LadderRung {
-  std::string key;                                                  ///< of namespace rung
-  Index band = 0;                                                   ///< w
-  Index columns = 0;                                                ///< c
-  Index k = 0;                                                      ///< lag vectors there are
+  std::string key;    ///< of namespace rung
+  Index band = 0;     ///< w
+  Index columns = 0;  ///< c
+  Index k = 0;        ///< lag vectors there are
+  /// Fits from so many rows (structured_sampled.h), at least 0; 0: from all rows up to full_fit_limit tokens, from 1024 beyond.
+  /// Such fits have no held-out error.
+  Index sample_rows = 0;
   Index rank = 0;                                                   ///< of matrix factors, for the rungs that are made of them
   double error = 0.0;                                               ///< ||Y~ - Y||_F / ||Y||_F over the rows that are known
   double heldout_error = std::numeric_limits<double>::quiet_NaN();  ///< fitted on even rows, over odd rows; NaN: not measured

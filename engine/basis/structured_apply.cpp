@@ -124,6 +124,28 @@ Eigen::RowVectorXd rest_of_row(const StructuredFit& fit, MatrixView<T> value, In
 
 }  // namespace
 
+std::vector<double> rest_row_sums(const StructuredFit& fit, const RunContext& context) {
+  const Matrix<double> ones = Matrix<double>::Ones(fit.size(), 1);
+  std::vector<double> sums(static_cast<std::size_t>(fit.size()), 0.0);
+  if (fit.k() == 0) {
+    double before = 0.0;
+    for (Index i = fit.exact.band; i < fit.size(); ++i) {
+      before += fit.column_factor[static_cast<std::size_t>(i - fit.exact.band)];
+      sums[static_cast<std::size_t>(i)] = before;
+    }
+    return sums;
+  }
+  const auto rest = LagProduct<double>(fit, 1, 0, context).multiply<double>(view(ones), context);
+  StructuredFit unscaled = fit;
+  std::ranges::fill(unscaled.row_factor, 1.0);
+  parallel_for(context, fit.size(), [&](Index i, int) {
+    const double sum = rest.product(i, 0);
+    const bool sound = i >= fit.exact.band && rest.noise[static_cast<std::size_t>(i)] <= 1e-9 * sum;
+    sums[static_cast<std::size_t>(i)] = sound ? sum : rest_of_row<double>(unscaled, view(ones), i)(0);
+  });
+  return sums;
+}
+
 template <Real T>
 struct StructuredPlan<T>::State {
   std::shared_ptr<const StructuredFit> fit;

@@ -26,6 +26,18 @@ template <Real T>
 std::vector<double> exact_entries_lse(const HeadView<T>& head, const ExactEntries& entries, std::span<const double> lse,
                                       const RunContext& context = {});
 
+/// log sum exp(S_ij) over the exact entries of each row, without knowing anything of the others; minus infinity in rows without
+/// any. Same cost but for V.
+template <Real T>
+std::vector<double> exact_entries_log_mass(const HeadView<T>& head, const ExactEntries& entries, const RunContext& context = {});
+
+/// tile(x, y) = S(row + x, columns[y]) for `columns` ascending; anything above the diagonal. Cost O(rows columns d).
+template <Real T>
+void column_scores(const HeadView<T>& head, Index row, std::span<const Index> columns, MutableMatrixView<T> tile);
+
+/// sum_j b_j g[i - j] of each row: what the rest of a row sums to but for its row factor. Relative error 1e-9 at most.
+std::vector<double> rest_row_sums(const StructuredFit& fit, const RunContext& context = {});
+
 /// plan -> execute -> destroy, as ConvAttentionPlan: construction does what depends on the fit alone.
 template <Real T>
 class StructuredPlan {

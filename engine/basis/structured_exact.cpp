@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace convbasis {
@@ -51,6 +52,41 @@ std::vector<ColumnChunk<T>> column_chunks(const HeadView<T>& head, std::span<con
   return chunks;
 }
 
+/// Scores of `queries` (the rows from `row` on, times the scale) against the columns of a chunk.
+template <Real T>
+void multiply_scores(const HeadView<T>& head, Index row, const ColumnChunk<T>& chunk, const Matrix<T>& queries,
+                     Matrix<T>& scores) {
+  const auto keys = std::ssize(chunk.columns);
+  const Index panel = kernels::panel_width<T>();
+  kernels::multiply<T>(queries.rows(), head.width(), round_up(keys, panel) / panel, queries.data(), head.width(),
+                       chunk.keys.data(), head.width() * panel, scores.data(), keys_at_once, false);
+  if (head.bias.empty()) return;
+  for (Index x = 0; x < queries.rows(); ++x) {
+    for (Index y = 0; y < keys; ++y) {
+      const Index lag = row + x - chunk.columns[static_cast<std::size_t>(y)];
+      if (lag >= 0) scores(x, y) += head.bias[static_cast<std::size_t>(lag)];
+    }
+  }
+}
+
+/// The same from a score matrix. Columns that follow each other are read at once.
+template <Real T>
+void read_scores(const HeadView<T>& head, Index row, std::span<const Index> columns, Matrix<T>& scores) {
+  for (Index y = 0; y < std::ssize(columns);) {
+    const Index column = columns[static_cast<std::size_t>(y)];
+    Index together = 1;
+    while (y + together < std::ssize(columns) && columns[static_cast<std::size_t>(y + together)] == column + together) ++together;
+    head.matrix->read(row, column, {scores.data() + y, scores.rows(), together, Eigen::OuterStride<>(keys_at_once)});
+    y += together;
+  }
+}
+
+/// scores is as many rows as queries x keys_at_once.
+template <Real T>
+void chunk_scores(const HeadView<T>& head, Index row, const ColumnChunk<T>& chunk, const Matrix<T>& queries, Matrix<T>& scores) {
+  head.matrix ? read_scores(head, row, chunk.columns, scores) : multiply_scores(head, row, chunk, queries, scores);
+}
+
 /// Some rows of the product.
 template <Real T>
 class ExactRows {
@@ -68,11 +104,12 @@ class ExactRows {
 
   void add(const ColumnChunk<T>& chunk) {
     const auto keys = std::ssize(chunk.columns);
-    head_.matrix ? read_scores(chunk.columns) : multiply_scores(chunk);
+    chunk_scores(head_, row_, chunk, queries_, weights_);
     for (Index x = 0; x < count_; ++x) {
-      weigh(x, 0, std::ranges::upper_bound(chunk.columns, row_ + x) - chunk.columns.begin(), keys);
+      const Index seen = std::ranges::upper_bound(chunk.columns, row_ + x) - chunk.columns.begin();
+      log_mass_.empty() ? weigh(x, 0, seen, keys) : add_mass(x, 0, seen);
     }
-    add_products(keys, chunk.values);
+    if (log_mass_.empty()) add_products(keys, chunk.values);
   }
 
   /// The band's part of keys [key, key + keys); exact columns are counted elsewhere.
@@ -83,41 +120,28 @@ class ExactRows {
     const auto last = std::ranges::lower_bound(entries_.columns, key + keys);
     for (Index x = 0; x < count_; ++x) {
       const Index i = row_ + x;
-      weigh(x, std::clamp<Index>(i - entries_.band + 1 - key, 0, keys), std::clamp<Index>(i + 1 - key, 0, keys), keys);
+      const Index begin = std::clamp<Index>(i - entries_.band + 1 - key, 0, keys);
+      const Index end = std::clamp<Index>(i + 1 - key, 0, keys);
+      if (!log_mass_.empty()) {
+        for (auto j = first; j != last; ++j) tile(x, *j - key) = -std::numeric_limits<T>::infinity();
+        add_mass(x, begin, end);
+        continue;
+      }
+      weigh(x, begin, end, keys);
       for (auto j = first; j != last; ++j) tile(x, *j - key) = T{0};
     }
-    add_products(keys, packed_values<T>(rows(head_.value, key, keys)));
+    if (log_mass_.empty()) add_products(keys, packed_values<T>(rows(head_.value, key, keys)));
+  }
+
+  /// log sum exp(S_ij) of each row over what is added from now on, in place of the product.
+  void keep_log_mass() { log_mass_.assign(static_cast<std::size_t>(count_), -std::numeric_limits<double>::infinity()); }
+  void write_log_mass(std::span<double> target) const {
+    std::ranges::copy(log_mass_, target.subspan(static_cast<std::size_t>(row_)).begin());
   }
 
   void write(MutableMatrixView<T> output) const { output.middleRows(row_, count_) = sums_.leftCols(output.cols()); }
 
  private:
-  void multiply_scores(const ColumnChunk<T>& chunk) {
-    const auto keys = std::ssize(chunk.columns);
-    const Index panel = kernels::panel_width<T>();
-    kernels::multiply<T>(count_, head_.width(), round_up(keys, panel) / panel, queries_.data(), head_.width(), chunk.keys.data(),
-                         head_.width() * panel, weights_.data(), keys_at_once, false);
-    if (head_.bias.empty()) return;
-    for (Index x = 0; x < count_; ++x) {
-      for (Index y = 0; y < keys; ++y) {
-        const Index lag = row_ + x - chunk.columns[static_cast<std::size_t>(y)];
-        if (lag >= 0) weights_(x, y) += head_.bias[static_cast<std::size_t>(lag)];
-      }
-    }
-  }
-
-  /// Columns that follow each other are read at once.
-  void read_scores(std::span<const Index> columns) {
-    for (Index y = 0; y < std::ssize(columns);) {
-      const Index column = columns[static_cast<std::size_t>(y)];
-      Index together = 1;
-      while (y + together < std::ssize(columns) && columns[static_cast<std::size_t>(y + together)] == column + together)
-        ++together;
-      head_.matrix->read(row_, column, {weights_.data() + y, count_, together, Eigen::OuterStride<>(keys_at_once)});
-      y += together;
-    }
-  }
-
   /// Scores [first, last) of row x become probabilities, those before and after become 0.
   void weigh(Index x, Index first, Index last, Index keys) {
     T* row = weights_.data() + x * keys_at_once;
@@ -126,6 +150,16 @@ class ExactRows {
     }
     std::fill(row, row + first, T{0});
     std::fill(row + std::max(first, last), row + keys, T{0});
+  }
+
+  /// Takes in scores [first, last) of row x.
+  void add_mass(Index x, Index first, Index last) {
+    if (last <= first) return;
+    const Eigen::Map<const Eigen::ArrayX<T>> scores(weights_.data() + x * keys_at_once + first, last - first);
+    double& mass = log_mass_[static_cast<std::size_t>(x)];
+    const double largest = std::max(mass, static_cast<double>(scores.maxCoeff()));
+    if (largest == -std::numeric_limits<double>::infinity()) return;
+    mass = largest + std::log(std::exp(mass - largest) + (scores.template cast<double>() - largest).exp().sum());
   }
 
   void add_products(Index keys, const AlignedVector<T>& values) {
@@ -139,7 +173,36 @@ class ExactRows {
   std::span<const double> lse_;
   Index row_, count_, padded_;
   Matrix<T> queries_, weights_, sums_;
+  std::vector<double> log_mass_;  ///< empty where the product is wanted
 };
+
+/// Hands over all rows, some at a time, from several threads. Without `lse` their log mass is kept.
+template <Real T, class Visit>
+void visit_exact_rows(const HeadView<T>& head, const ExactEntries& entries, std::span<const double> lse,
+                      const RunContext& context, const Visit& visit) {
+  const Index n = head.size();
+  const std::vector<ColumnChunk<T>> chunks = column_chunks(head, entries.columns);
+  const Index rows_at_once = std::clamp<Index>(entries.band, 16, 64);  // low blocks leave little of a narrow band's tiles unused
+  const Index blocks = (n + rows_at_once - 1) / rows_at_once;
+  parallel_for(context, blocks, [&](Index item, int) {
+    const Index row = (blocks - 1 - item) * rows_at_once;  // the last rows have the most entries
+    const Index end = std::min(n, row + rows_at_once);
+    ExactRows<T> block(head, entries, lse, row, end - row);
+    if (lse.empty()) block.keep_log_mass();
+    for (const ColumnChunk<T>& chunk : chunks) {
+      if (chunk.columns.front() >= end) break;
+      context.check();
+      block.add(chunk);
+    }
+    if (entries.band > 0) {
+      for (Index key = std::max<Index>(0, row - entries.band + 1); key < end; key += keys_at_once) {
+        context.check();
+        block.add_band(key, std::min(keys_at_once, end - key));
+      }
+    }
+    visit(block);
+  });
+}
 
 }  // namespace
 
@@ -153,26 +216,25 @@ void exact_entries_product(const HeadView<T>& head, const ExactEntries& entries,
                     "tokens and values of {} columns",
                     entries.size, lse.size(), output.rows(), output.cols(), n, head.value_width()));
   }
-  const std::vector<ColumnChunk<T>> chunks = column_chunks(head, entries.columns);
-  const Index rows_at_once = std::clamp<Index>(entries.band, 16, 64);  // low blocks leave little of a narrow band's tiles unused
-  const Index blocks = (n + rows_at_once - 1) / rows_at_once;
-  parallel_for(context, blocks, [&](Index item, int) {
-    const Index row = (blocks - 1 - item) * rows_at_once;  // the last rows have the most entries
-    const Index end = std::min(n, row + rows_at_once);
-    ExactRows<T> block(head, entries, lse, row, end - row);
-    for (const ColumnChunk<T>& chunk : chunks) {
-      if (chunk.columns.front() >= end) break;
-      context.check();
-      block.add(chunk);
-    }
-    if (entries.band > 0) {
-      for (Index key = std::max<Index>(0, row - entries.band + 1); key < end; key += keys_at_once) {
-        context.check();
-        block.add_band(key, std::min(keys_at_once, end - key));
-      }
-    }
-    block.write(output);
-  });
+  visit_exact_rows<T>(head, entries, lse, context, [&](const ExactRows<T>& block) { block.write(output); });
+}
+
+template <Real T>
+std::vector<double> exact_entries_log_mass(const HeadView<T>& head, const ExactEntries& entries, const RunContext& context) {
+  std::vector<double> mass(static_cast<std::size_t>(head.size()));
+  visit_exact_rows<T>(head, entries, {}, context, [&](const ExactRows<T>& block) { block.write_log_mass(mass); });
+  return mass;
+}
+
+template <Real T>
+void column_scores(const HeadView<T>& head, Index row, std::span<const Index> columns, MutableMatrixView<T> tile) {
+  const Matrix<T> queries = static_cast<T>(head.scale) * rows(head.query, row, tile.rows());
+  Matrix<T> scores(tile.rows(), keys_at_once);
+  for (const ColumnChunk<T>& chunk : column_chunks(head, columns)) {
+    chunk_scores(head, row, chunk, queries, scores);
+    tile.middleCols(chunk.columns.data() - columns.data(), std::ssize(chunk.columns)) =
+        scores.leftCols(std::ssize(chunk.columns));
+  }
 }
 
 template <Real T>
@@ -190,6 +252,10 @@ std::vector<double> exact_entries_lse(const HeadView<T>& head, const ExactEntrie
   return result;
 }
 
+template std::vector<double> exact_entries_log_mass(const HeadView<float>&, const ExactEntries&, const RunContext&);
+template std::vector<double> exact_entries_log_mass(const HeadView<double>&, const ExactEntries&, const RunContext&);
+template void column_scores(const HeadView<float>&, Index, std::span<const Index>, MutableMatrixView<float>);
+template void column_scores(const HeadView<double>&, Index, std::span<const Index>, MutableMatrixView<double>);
 template std::vector<double> exact_entries_lse(const HeadView<float>&, const ExactEntries&, std::span<const double>,
                                                const RunContext&);
 template std::vector<double> exact_entries_lse(const HeadView<double>&, const ExactEntries&, std::span<const double>,

@@ -19,6 +19,17 @@ constexpr Index rows_at_once = 64;
 /// What makes the sum of the model's entries, `factor` of each times `sum` without it, equal to `wanted`.
 double proportional(double wanted, double sum) { return wanted == 0.0 || sum == 0.0 ? 0.0 : wanted / sum; }
 
+/// Factors whose `sum` is 0, about which nothing is known, take the value of the last one known before, or of the first one
+/// known, or 1.
+void fill_gaps(std::vector<double>& factor, const std::vector<double>& sum) {
+  const auto first = std::ranges::find_if(sum, [](double total) { return total != 0.0; });
+  double last = first == sum.end() ? 1.0 : factor[static_cast<std::size_t>(first - sum.begin())];
+  for (std::size_t x = 0; x < factor.size(); ++x) {
+    if (sum[x] == 0.0) factor[x] = last;
+    last = factor[x];
+  }
+}
+
 /// sum wanted log factor.
 double weighted_logs(const std::vector<double>& wanted, const std::vector<double>& factor) {
   double total = 0.0;
@@ -52,6 +63,21 @@ class Factors {
         lag_blocks_.push_back({r, first, std::min(n_ - start(r), first + lags_at_once)});
       }
     }
+  }
+
+  /// From now on lag vectors are smooth.
+  void smooth(const LagSmoothing& smoothing) {
+    prior_ = smoothing.prior_entries;
+    for (Index t = band_; t < n_;) {
+      bins_.push_back(t);
+      const auto seen = static_cast<double>(a_.size() - first_row(t));  // rows with an entry at this lag, in some segment
+      const double enough = seen == 0.0 ? static_cast<double>(n_)
+                                        : std::ceil(smoothing.entries_per_bin * static_cast<double>(reversed_.size()) / seen);
+      const double most = std::max(1.0, static_cast<double>(t) / smoothing.bins_per_lag);
+      t += static_cast<Index>(std::clamp(enough, 1.0, most));
+    }
+    bins_.push_back(n_);
+    count_entries();
   }
 
   /// Takes the factors that were fitted, in place of 1.
@@ -117,15 +143,15 @@ class Factors {
   void fit_lags() {
     parallel_for(context_, std::ssize(lag_blocks_),
                  [&](Index item, int) { sum_lags(lag_blocks_[static_cast<std::size_t>(item)]); });
+    bins_.empty() ? set_lags() : set_smooth_lags();
     model_sum_ = 0.0;
     lag_logs_ = 0.0;
     for (std::size_t r = 0; r < reversed_.size(); ++r) {
       const std::vector<double>& wanted = sums_.diagonal[r];
       for (std::size_t t = static_cast<std::size_t>(band_); t < wanted.size(); ++t) {
-        const double factor = proportional(wanted[t], lag_sum_[r][t]);
-        reversed_[r][static_cast<std::size_t>(n_) - 1 - t] = factor;
+        const double factor = reversed_[r][static_cast<std::size_t>(n_) - 1 - t];
         model_sum_ += factor * lag_sum_[r][t];
-        if (factor != 0.0) lag_logs_ += wanted[t] * std::log(factor);
+        if (factor != 0.0 && wanted[t] != 0.0) lag_logs_ += wanted[t] * std::log(factor);
       }
     }
   }
@@ -133,13 +159,12 @@ class Factors {
   /// After a step: sum M log(M / A) - M + A.
   double objective(double mass) const { return sums_.log_sum - row_logs_ - column_logs_ - lag_logs_ - mass + model_sum_; }
 
-  /// Factors that nothing is known about. A column takes that of the column before. A lag takes the mean over all segments, at
+  /// Factors that nothing is known about. A column takes that of the last one before. A lag takes the mean over all segments, at
   /// the level of its own segment; where no segment knows it, the lag before, and the first lag known where none is before.
   void fill_unseen() {
-    for (std::size_t j = 1; j < b_.size(); ++j) {
-      if (column_sum_[j] == 0.0 && !sums_.exact.has_column(static_cast<Index>(j))) b_[j] = b_[j - 1];
-    }
-    if (!has_lags() || !misses_lags()) return;
+    fill_gaps(b_, column_sum_);
+    for (const Index j : sums_.exact.columns) b_[static_cast<std::size_t>(j)] = 0.0;
+    if (!has_lags() || !bins_.empty() || !misses_lags()) return;
     const std::vector<double> mean = mean_lags();
     for (std::size_t r = 0; r < reversed_.size(); ++r) {
       double wanted = 0.0;
@@ -148,7 +173,7 @@ class Factors {
         wanted += sums_.diagonal[r][t];
         expected += lag_sum_[r][t] * mean[t];
       }
-      const double level = proportional(wanted, expected);
+      const double level = expected == 0.0 ? 1.0 : wanted / expected;
       for (std::size_t t = static_cast<std::size_t>(band_); t < lag_sum_[r].size(); ++t) {
         if (lag_sum_[r][t] == 0.0) reversed_[r][static_cast<std::size_t>(n_) - 1 - t] = level * mean[t];
       }
@@ -189,6 +214,72 @@ class Factors {
     Index first, last;
   };
 
+  void set_lags() {
+    for (std::size_t r = 0; r < reversed_.size(); ++r) {
+      for (std::size_t t = static_cast<std::size_t>(band_); t < lag_sum_[r].size(); ++t) {
+        reversed_[r][static_cast<std::size_t>(n_) - 1 - t] = proportional(sums_.diagonal[r][t], lag_sum_[r][t]);
+      }
+    }
+  }
+
+  /// How many entries of each bin and segment the rows have.
+  void count_entries() {
+    for (std::size_t r = 0; r < reversed_.size(); ++r) {
+      std::vector<double> change(static_cast<std::size_t>(n_) + 1, 0.0);  // of the number of entries from one lag to the next
+      for (const Index row : sums_.rows) {
+        const Index first = std::max<Index>(0, row - end(r) + 1);
+        if (row < start(r)) continue;
+        change[static_cast<std::size_t>(first)] += 1.0;
+        change[static_cast<std::size_t>(row - start(r) + 1)] -= 1.0;
+      }
+      for (std::size_t t = 1; t < change.size(); ++t) change[t] += change[t - 1];
+      entries_.push_back(binned(change));
+    }
+  }
+
+  /// Sums over each bin.
+  std::vector<double> binned(const std::vector<double>& lags) const {
+    std::vector<double> sums(bins_.size() - 1, 0.0);
+    for (std::size_t bin = 0; bin < sums.size(); ++bin) {
+      const auto last = std::min(static_cast<std::size_t>(bins_[bin + 1]), lags.size());
+      for (auto t = static_cast<std::size_t>(bins_[bin]); t < last; ++t) sums[bin] += lags[t];
+    }
+    return sums;
+  }
+
+  void set_smooth_lags() {
+    std::vector<std::vector<double>> wanted, sum;
+    std::vector<double> all_wanted(bins_.size() - 1, 0.0), all_sum(bins_.size() - 1, 0.0);
+    for (std::size_t r = 0; r < reversed_.size(); ++r) {
+      wanted.push_back(binned(sums_.diagonal[r]));
+      sum.push_back(binned(lag_sum_[r]));
+      for (std::size_t bin = 0; bin < all_sum.size(); ++bin) {
+        all_wanted[bin] += wanted[r][bin];
+        all_sum[bin] += sum[r][bin];
+      }
+    }
+    std::vector<double> mean(all_sum.size());
+    for (std::size_t bin = 0; bin < mean.size(); ++bin) mean[bin] = proportional(all_wanted[bin], all_sum[bin]);
+    fill_gaps(mean, all_sum);
+    for (std::size_t r = 0; r < reversed_.size(); ++r) {
+      double expected = 0.0;
+      double found = 0.0;
+      for (std::size_t bin = 0; bin < mean.size(); ++bin) {
+        expected += sum[r][bin] * mean[bin];
+        found += wanted[r][bin];
+      }
+      const double level = expected == 0.0 ? 1.0 : found / expected;
+      for (std::size_t bin = 0; bin < mean.size(); ++bin) {
+        const double own = sum[r][bin] == 0.0 ? 0.0 : entries_[r][bin];
+        const double total = own + prior_;
+        const double factor = total > 0.0 ? (own * proportional(wanted[r][bin], sum[r][bin]) + prior_ * level * mean[bin]) / total
+                                          : level * mean[bin];
+        const Index last = std::min(bins_[bin + 1], n_ - start(r));
+        for (Index t = bins_[bin]; t < last; ++t) reversed_[r][static_cast<std::size_t>(n_ - 1 - t)] = factor;
+      }
+    }
+  }
+
   bool misses_lags() const {
     return std::ranges::any_of(lag_sum_, [this](const std::vector<double>& sums) {
       return std::any_of(sums.begin() + std::min(band_, std::ssize(sums)), sums.end(), [](double sum) { return sum == 0.0; });
@@ -205,14 +296,8 @@ class Factors {
         sum[t] += lag_sum_[r][t];
       }
     }
-    const auto known = std::ranges::find_if(sum, [](double total) { return total != 0.0; }) - sum.begin();
     for (std::size_t t = 0; t < mean.size(); ++t) mean[t] = proportional(mean[t], sum[t]);
-    for (Index t = 0; t < std::ssize(mean); ++t) {
-      const Index from = t < known ? known : t - 1;
-      if (sum[static_cast<std::size_t>(t)] == 0.0 && from < std::ssize(mean) && from >= 0) {
-        mean[static_cast<std::size_t>(t)] = mean[static_cast<std::size_t>(from)];
-      }
-    }
+    fill_gaps(mean, sum);
     return mean;
   }
 
@@ -267,6 +352,9 @@ class Factors {
   std::vector<double> column_sum_;            // of the model, without b
   std::vector<std::vector<double>> lag_sum_;  // of the model, without g
   std::vector<Piece> pieces_, lag_blocks_;
+  std::vector<Index> bins_;                   // of lags: first ones, and the end; empty: every lag for itself
+  std::vector<std::vector<double>> entries_;  // of each bin and segment
+  double prior_ = 0.0;
   double row_logs_ = 0.0, column_logs_ = 0.0, lag_logs_ = 0.0;  // sum M log of the factors
   double model_sum_ = 0.0;                                      // sum A
 };
@@ -294,7 +382,10 @@ void run_rounds(Factors& factors, StructuredFit& fit, double mass, const Structu
 
 }  // namespace
 
-StructuredFit fit_rest(const RestSums& sums, const StructuredOptions& options, const RunContext& context) {
+namespace {
+
+StructuredFit fit_rest(const RestSums& sums, const StructuredOptions& options, const LagSmoothing* smoothing,
+                       const RunContext& context) {
   const auto n = static_cast<std::size_t>(sums.size());
   StructuredFit fit{.exact = sums.exact, .row_factor = std::vector<double>(n), .column_factor = std::vector<double>(n)};
   fit.lags = ConvBasis<double>(sums.size());
@@ -302,6 +393,7 @@ StructuredFit fit_rest(const RestSums& sums, const StructuredOptions& options, c
   const bool fitted = options.rest == RestKind::fitted;
   const RestSums flat = fitted ? RestSums{} : sums.without_segments();
   Factors factors(fitted ? sums : flat, context);
+  if (smoothing && factors.has_lags()) factors.smooth(*smoothing);
   const double mass = sums.mass();
   factors.fit_rows();
   fit.objective.push_back(factors.objective(mass));
@@ -311,6 +403,17 @@ StructuredFit fit_rest(const RestSums& sums, const StructuredOptions& options, c
   }
   factors.write(fit);
   return fit;
+}
+
+}  // namespace
+
+StructuredFit fit_rest(const RestSums& sums, const StructuredOptions& options, const RunContext& context) {
+  return fit_rest(sums, options, nullptr, context);
+}
+
+StructuredFit fit_rest(const RestSums& sums, const StructuredOptions& options, const LagSmoothing& smoothing,
+                       const RunContext& context) {
+  return fit_rest(sums, options, &smoothing, context);
 }
 
 void set_row_factors(StructuredFit& fit, const RestSums& sums, const RunContext& context) {

@@ -137,6 +137,92 @@ TEST(Analyze, WritesBothOutputs) {
   EXPECT_NE(npy_payload(folder.path() / "conv.npy"), npy_payload(folder.path() / "exact.npy"));
 }
 
+TEST(Analyze, FitsBandColumnsAndLagVectors) {
+  const TemporaryFolder folder;
+  const json result = json_of({"analyze", "--planted", "k=3,n=200,d=16,seed=3", "--method", "fit", "--band", "8", "--columns",
+                               "2", "--k", "2", "--rounds", "6", "--precision", "f64", "--output", "y.npy", "--json"},
+                              folder.path());
+  expect_keys(result, {"file",
+                       "layer",
+                       "head",
+                       "kv_head",
+                       "n",
+                       "d",
+                       "scale",
+                       "method",
+                       "k_requested",
+                       "k_found",
+                       "T",
+                       "delta",
+                       "eps",
+                       "monotone",
+                       "starts",
+                       "relative_error",
+                       "max_abs_error",
+                       "bound",
+                       "mean_total_variation",
+                       "heldout_error",
+                       "ladder",
+                       "rescued_rows",
+                       "seconds",
+                       "path",
+                       "band",
+                       "columns",
+                       "rounds",
+                       "objective"});
+  expect_keys(result["seconds"], {"load", "exact", "recover", "fit", "apply"});
+  EXPECT_EQ(result["method"], "fit");
+  EXPECT_EQ(result["band"], 8);
+  EXPECT_EQ(result["columns"].size(), 2U);
+  EXPECT_EQ(result["k_found"], 2);
+  EXPECT_EQ(result["starts"].size(), 2U);
+  EXPECT_EQ(result["monotone"], true);
+  EXPECT_LE(result["rounds"], 6);
+  EXPECT_TRUE(result["T"].is_null());
+  std::vector<std::string> keys;
+  for (const json& rung : result["ladder"]) {
+    keys.push_back(rung["key"]);
+    expect_keys(rung, {"key", "band", "columns", "k", "rank", "error", "heldout_error", "cost", "seconds"});
+  }
+  EXPECT_THAT(keys, ::testing::ElementsAre("columns", "band", "rest_mass", "rank_one", "one_lag_vector", "lag_vectors",
+                                           "wider_band", "nonnegative_rank", "truncated_svd"));
+  // The fit is the top rung.
+  EXPECT_NEAR(result["ladder"][5]["error"].get<double>(), result["relative_error"].get<double>(), 1e-12);
+  EXPECT_NEAR(result["ladder"][5]["heldout_error"].get<double>(), result["heldout_error"].get<double>(), 1e-12);
+  EXPECT_TRUE(result["ladder"][8]["heldout_error"].is_null());
+  EXPECT_EQ(folder.names(), Words{"y.npy"});
+}
+
+TEST(Analyze, AFitWithEverythingExactHasNoError) {
+  const TemporaryFolder folder;
+  for (const Words& exact : {Words{"--band", "50", "--columns", "0"}, Words{"--band", "0", "--columns", "50"}}) {
+    Words arguments = {"analyze", "--planted", "k=3,n=50,d=8", "--method", "fit", "--k", "0", "--precision", "f64", "--json"};
+    arguments.insert(arguments.end(), exact.begin(), exact.end());
+    const json result = json_of(arguments, folder.path());
+    EXPECT_LE(result["relative_error"].get<double>(), 1e-13);
+    EXPECT_EQ(result["k_found"], 0);
+    EXPECT_EQ(result["starts"], json::array());
+  }
+}
+
+TEST(Analyze, TheLadderStandsBesideRecoverWhenAsked) {
+  const TemporaryFolder folder;
+  const json result = json_of({"analyze", "--planted", "k=3,n=100,d=8", "--ladder", "--band", "4", "--json"}, folder.path());
+  EXPECT_EQ(result["method"], "recover");
+  EXPECT_TRUE(result["heldout_error"].is_null());
+  EXPECT_EQ(result["ladder"].size(), 9U);
+  EXPECT_EQ(result["ladder"][1]["band"], 4);
+}
+
+TEST(Analyze, PrintsTheLadderForPeople) {
+  const TemporaryFolder folder;
+  const ProcessResult result = run_convscope({"analyze", "--planted", "k=3,n=100,d=8", "--method", "fit"}, folder.path());
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  for (const char* text : {"held-out error", "exact columns", "16 lag vectors", "non-negative rank", "cost: multiply-adds"}) {
+    EXPECT_THAT(result.out, HasSubstr(text));
+  }
+}
+
 TEST(Analyze, PrintsATable) {
   const TemporaryFolder folder;
   const ProcessResult result = run_convscope({"analyze", "--planted", "k=3,n=50,d=8"}, folder.path());
