@@ -7,6 +7,7 @@
 #include "basis/recover.h"
 #include "basis/structured.h"
 #include "basis/structured_apply.h"
+#include "basis/structured_sampled.h"
 #include "core/errors.h"
 
 #include <fmt/format.h>
@@ -73,7 +74,9 @@ double fit_error(const HeadView<T>& head, const ExactPart<T>& exact, std::span<c
   const std::string_view key = k == 1 ? rung::one_lag_vector : rung::lag_vectors;
   if (const LadderRung* rung = ladder.find(key); rung != nullptr && rung->k == k) return rung->error;
   const StructuredOptions options{.band = ladder.options.band, .columns = ladder.options.columns, .k = k};
-  auto fit = std::make_shared<const StructuredFit>(fit_structured(head, lse, options, context));
+  // As the ladder does: from all rows while that is affordable.
+  auto fit = std::make_shared<const StructuredFit>(head.size() > full_fit_limit ? fit_sampled(head, options, {}, context)
+                                                                                : fit_structured(head, lse, options, context));
   Matrix<T> output(head.size(), head.value_width());
   StructuredPlan<T>(std::move(fit), head.value_width(), {}, context).apply(head, mutable_view(output), context);
   return output_error(exact, output);
