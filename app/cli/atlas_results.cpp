@@ -28,9 +28,9 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 9> known_run
      {convbasis::rung::rank_one, "+ rank one"},
      {convbasis::rung::one_lag_vector, "+ one lag vector"},
      {convbasis::rung::lag_vectors, "+ k lag vectors"},
-     {convbasis::rung::wider_band, "wider band instead"},
-     {convbasis::rung::nonnegative_rank, "non-negative rank instead"},
-     {convbasis::rung::truncated_svd, "truncated SVD instead"}}};
+     {convbasis::rung::wider_band, "or a wider band"},
+     {convbasis::rung::nonnegative_rank, "or non-negative rank"},
+     {convbasis::rung::truncated_svd, "or truncated SVD"}}};
 
 const AtlasRung* rung_of(const HeadAtlasEntry& entry, std::string_view key) {
   const auto place = std::ranges::find(entry.ladder, key, &AtlasRung::key);
@@ -94,7 +94,7 @@ void add_errors_at_ks(std::vector<AtlasFigure>& figures, const AtlasManifest& ma
   for (std::size_t place = 0; place < manifest.options.ks.size(); ++place) {
     const Index k = manifest.options.ks[place];
     figures.push_back({.key = fmt::format("{}_error_k{}", method, k),
-                       .title = fmt::format("{}, {} {}", method, method == "rank" ? "rank" : "k", k),
+                       .title = method == "rank" ? fmt::format("rank {}", k) : fmt::format("{}, k {}", method, k),
                        .group = method,
                        .is_error = true,
                        .value = [errors, place](const HeadAtlasEntry& entry) {
