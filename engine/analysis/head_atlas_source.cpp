@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <set>
+#include <utility>
 
 namespace convbasis {
 namespace {
@@ -23,13 +23,6 @@ std::string first_numbers(const TensorFile& file, const TensorInfo& tensor) {
   return text;
 }
 
-/// The tensors that heads were found in, by name.
-std::set<std::string> names_used(const Activations& activations) {
-  std::set<std::string> names;
-  for (const LayerInfo& layer : activations.layers()) names.insert({layer.query, layer.key, layer.value});
-  return names;
-}
-
 template <Real T>
 HeadAtlasEntry look_at(const Activations& activations, const AtlasManifest& manifest, const AtlasPlace& place,
                        const RunContext& context) {
@@ -41,7 +34,6 @@ HeadAtlasEntry look_at(const Activations& activations, const AtlasManifest& mani
 }  // namespace
 
 std::string fingerprint_of(const Activations& activations) {
-  const std::set<std::string> used = names_used(activations);
   std::string text;
   for (const auto& file : activations.files()) {
     text += fmt::format("{} {}\n", file->path().filename().string(), file->format());
@@ -49,7 +41,7 @@ std::string fingerprint_of(const Activations& activations) {
     for (const TensorInfo& tensor : file->tensors()) {
       text += fmt::format("{} {} {} {} {}\n", tensor.name, name_of(tensor.dtype), fmt::join(tensor.shape, ","), tensor.offset,
                           tensor.bytes);
-      if (used.contains(tensor.name)) text += first_numbers(*file, tensor);
+      if (is_floating(tensor.dtype)) text += first_numbers(*file, tensor);
     }
   }
   return checksum(text);

@@ -13,7 +13,7 @@
 namespace convbasis {
 
 /// What tells whether files are the same wherever they lie: their names without folders, headers and metadata, and the first
-/// numbers of every tensor that a head was found in. Cost: some reads a tensor. Throws FileError.
+/// 256 numbers of every tensor of a floating type. Cost: a read a tensor, and what it takes to unpack it. Throws FileError.
 std::string fingerprint_of(const Activations& activations);
 
 /// The heads of these layers and with these numbers, ascending; an empty list stands for all. Throws InvalidArgument, listing

@@ -3,6 +3,7 @@
 #include "analysis/atlas_journal.h"
 #include "analysis/head_atlas_source.h"
 #include "core/errors.h"
+#include "data/npy_writer.h"
 #include "support/expect_error.h"
 
 #include <gmock/gmock.h>
@@ -262,6 +263,24 @@ TEST_F(AtlasJournalTest, OtherFilesAreNoJournals) {
   write("layer,head\n0,1\n and more than a heading has");
   EXPECT_THAT(message_of<FileError>([&] { AtlasJournal(path(), manifest_of(1, 1), false); }), HasSubstr("--restart"));
   EXPECT_NO_THROW(AtlasJournal(path(), manifest_of(1, 1), true));
+}
+
+TEST_F(AtlasJournalTest, FingerprintsTellFilesApart) {
+  const auto fingerprint = [&](const std::string& name, double number, Index rows) {
+    const fs::path file = path().parent_path() / name;
+    Matrix<float> matrix = Matrix<float>::Constant(rows, 4, 0.5F);
+    matrix(3, 1) = static_cast<float>(number);
+    write_npy<float>(file, view(matrix));
+    ActivationHints hints;
+    for (auto* tensor : {&hints.query_name, &hints.key_name, &hints.value_name}) *tensor = file.stem().string();
+    return fingerprint_of(Activations::open({file}, hints));
+  };
+  const std::string first = fingerprint("a.npy", 0.25, 9);
+  EXPECT_EQ(first.size(), 16U);
+  EXPECT_EQ(fingerprint("a.npy", 0.25, 9), first);
+  EXPECT_NE(fingerprint("a.npy", 0.26, 9), first) << "another number";
+  EXPECT_NE(fingerprint("a.npy", 0.25, 10), first) << "another shape";
+  EXPECT_NE(fingerprint("b.npy", 0.25, 9), first) << "another name";
 }
 
 TEST_F(AtlasJournalTest, BegunButEmptyBeginsAnew) {
