@@ -53,6 +53,7 @@ void add_verbs(CLI::App& program, int& exit_code) {
   program.footer("Exit codes: 0 done, 1 the work failed, 2 bad usage, 3 bad input file.");
   add_inspect(program);
   add_analyze(program);
+  add_atlas(program);
   add_curve(program);
   add_snapshot(program, exit_code);
   add_doctor(program);
