@@ -55,7 +55,8 @@ class TorchReader {
       }
       found = entry;
     }
-    return *found;  // looks_like_torch() has seen it
+    if (found == nullptr) throw FileError(file_.name(), "has no pickle; expected an archive of torch.save");
+    return *found;
   }
 
   void read_byte_order() {

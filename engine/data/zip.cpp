@@ -27,7 +27,7 @@ constexpr std::uint64_t local_bytes = 30;       ///< in front of an entry's data
 constexpr std::uint64_t marker32 = 0xFFFFFFFF;  ///< "see the ZIP64 record"
 constexpr std::uint64_t marker16 = 0xFFFF;
 
-/// Little-endian numbers out of a text, one after the other. The caller has checked that they are there.
+/// Little-endian numbers of at most 8 bytes out of a text, one after the other. The caller has checked that they are there.
 class Fields {
  public:
   explicit Fields(std::string_view text) : text_(text) {}
@@ -37,6 +37,7 @@ class Fields {
     at_ += bytes;
     return number;
   }
+  void skip(std::size_t bytes) { at_ += bytes; }
   std::string_view text(std::size_t bytes) {
     at_ += bytes;
     return text_.substr(at_ - bytes, bytes);
@@ -156,10 +157,10 @@ class DirectoryReader {
     if (fields.left() < central_bytes || fields.next(4) != 0x02014B50) {
       fail("its zip directory is damaged: it holds fewer entries than it says");
     }
-    fields.next(4);  // versions
+    fields.skip(4);  // versions
     const std::uint64_t flags = fields.next(2);
     const std::uint64_t method = fields.next(2);
-    fields.next(4);  // time
+    fields.skip(4);  // time
     ZipEntry entry;
     entry.crc = static_cast<std::uint32_t>(fields.next(4));
     entry.stored_bytes = fields.next(4);
@@ -168,7 +169,7 @@ class DirectoryReader {
     const std::uint64_t extra_bytes = fields.next(2);
     const std::uint64_t comment_bytes = fields.next(2);
     const std::uint64_t disk = fields.next(2);
-    fields.next(6);  // attributes
+    fields.skip(6);  // attributes
     std::uint64_t local = fields.next(4);
     if (fields.left() < name_bytes + extra_bytes + comment_bytes) {
       fail("its zip directory is damaged: an entry's name or extra fields leave it");
@@ -233,7 +234,7 @@ class DirectoryReader {
     const std::string header = read_text(archive_, local, local_bytes);
     Fields fields(header);
     if (fields.next(4) != 0x04034B50) fail(fmt::format("has no entry {} at position {}", in_quotes(entry.name), local));
-    fields.next(22);  // what the directory says better
+    fields.skip(22);  // what the directory says better
     const std::uint64_t name_bytes = fields.next(2);
     const std::uint64_t extra_bytes = fields.next(2);
     const std::uint64_t room = end - local - local_bytes;
