@@ -259,8 +259,8 @@ TYPED_TEST(FitOfAHead, FiguresAreThoseOfTheDenseModel) {
 TYPED_TEST(FitOfAHead, FromASample) {
   using T = TypeParam;
   const HeadTensors<T> tensors = make_random_head<T>(150, 8, 5, 3);
-  const FitAnalysis<T> analysis =
-      fit_head(tensors, StructuredOptions{.band = 6, .columns = 4, .k = 3}, SampleOptions{.rows = 50});
+  const HeadAnalysis<T> analysis =
+      analyze_head_by_fit<T>(tensors, StructuredOptions{.band = 6, .columns = 4, .k = 3}, SampleOptions{.rows = 50});
   const Dense probability = reference::softmax(reference::scores(tensors.view())).probability;
   Matrix<T> model(150, 150);
   analysis.fit->template probability_tile<T>(tensors.view(), 0, 0, mutable_view(model));
