@@ -24,6 +24,7 @@ struct AtlasWords {
   AtlasRunOptions run;
   std::string layers, heads, shard;
   std::string search = "binary";
+  bool no_ladder = false;
 };
 
 /// A whole number >= 0 that is all of `text`.
@@ -90,8 +91,10 @@ AtlasRunOptions run_options(const AtlasWords& words) {
   options.heads = numbers_of("--head", words.heads);
   if (!words.shard.empty()) options.shard = shard_of(words.shard);
   options.atlas.summary.recover.search = words.search == "scan" ? convbasis::Search::scan : convbasis::Search::binary;
-  std::ranges::sort(options.atlas.ks);
-  options.atlas.ks.erase(std::ranges::unique(options.atlas.ks).begin(), options.atlas.ks.end());
+  options.atlas.ladder = !words.no_ladder;
+  std::vector<Index>& ks = options.atlas.ks;
+  std::ranges::sort(ks);
+  ks.erase(std::unique(ks.begin(), ks.end()), ks.end());
   if (options.merge && options.shard) throw InvalidArgument("--merge puts parts together, --shard makes one; give one of them");
   check_outputs(options);
   return options;
@@ -126,7 +129,7 @@ void add_method_options(CLI::App& verb, AtlasWords& words) {
       ->check(CLI::IsMember({"binary", "scan"}))
       ->type_name("NAME")
       ->capture_default_str();
-  verb.add_flag("!--no-ladder", atlas.ladder, "Leave out fit, rank and the ladder, which are most of the work");
+  verb.add_flag("--no-ladder", words.no_ladder, "Leave out fit, rank and the ladder, which are most of the work");
 }
 
 void add_work_options(CLI::App& verb, AtlasWords& words) {

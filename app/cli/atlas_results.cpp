@@ -138,10 +138,9 @@ std::vector<std::pair<std::string, Index>> heads_by_first_rung(const AtlasResult
 
 std::vector<std::string> rung_keys(const AtlasResult& result) {
   std::vector<std::string> keys;
-  for (const auto& [key, title] : known_rungs) {
-    if (std::ranges::any_of(result.entries, [&](const HeadAtlasEntry& entry) { return rung_of(entry, key) != nullptr; })) {
-      keys.emplace_back(key);
-    }
+  for (const auto& rung : known_rungs) {
+    const auto has_it = [&](const HeadAtlasEntry& entry) { return rung_of(entry, rung.first) != nullptr; };
+    if (std::ranges::any_of(result.entries, has_it)) keys.emplace_back(rung.first);
   }
   return keys;
 }

@@ -136,11 +136,12 @@ std::vector<Index> heads_to_do(const AtlasRunOptions& options, const AtlasManife
 }
 
 /// One entry for each head; throws Error when none is good.
-AtlasResult result_of(AtlasManifest manifest, Entries entries) {
+AtlasResult result_of(AtlasManifest manifest, Entries&& entries) {
   AtlasResult result{std::move(manifest), {}};
   Index failed = 0;
   std::string first_failure;
-  for (auto& [head, entry] : entries) {
+  for (auto& place : entries) {
+    HeadAtlasEntry& entry = place.second;
     if (!entry.failure.empty() && failed++ == 0) first_failure = entry.failure;
     result.entries.push_back(std::move(entry));
   }
