@@ -27,7 +27,8 @@ template <Real T>
 HeadAtlasEntry look_at(const Activations& activations, const AtlasManifest& manifest, const AtlasPlace& place,
                        const RunContext& context) {
   const Index size = activations.layer(place.layer).size;
-  const HeadTensors<T> tensors = activations.load<T>(place.layer, place.head, manifest.n == 0 ? 0 : std::min(manifest.n, size));
+  const Index n = manifest.n == 0 ? 0 : std::min(manifest.n, size);
+  const HeadTensors<T> tensors = activations.load<T>(place.layer, place.head, n, context);
   return make_atlas_entry<T>(tensors.view(), manifest.options, context);
 }
 
