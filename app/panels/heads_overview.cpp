@@ -19,21 +19,6 @@ namespace {
 constexpr int pictures_per_frame = 24;
 constexpr float faded = 0.18F;
 
-HeadColumn column_of(HeadsShow show) {
-  switch (show) {
-    case HeadsShow::k_for_target:
-      return HeadColumn::k_for_target;
-    case HeadsShow::entropy:
-      return HeadColumn::entropy;
-    case HeadsShow::sink:
-      return HeadColumn::sink;
-    case HeadsShow::band:
-      return HeadColumn::band;
-    default:
-      return HeadColumn::error;
-  }
-}
-
 /// How a number becomes a colour.
 struct NumberScale {
   ColourScale scale;
@@ -51,7 +36,10 @@ NumberScale number_scale(HeadsShow show, const HeadsOverviewInput& input) {
   const auto n = static_cast<double>(std::max<Index>(input.n, 2));
   switch (show) {
     case HeadsShow::k_for_target:
-      return {{ScaleKind::log, {1.0, std::max(2.0, std::min(n, static_cast<double>(input.options.most_k)))}}, true, table};
+      return {
+          {ScaleKind::log, {1.0, std::max(2.0, std::min(n, static_cast<double>(input.options.summary.most_k)))}}, true, table};
+    case HeadsShow::rung:
+      return {{ScaleKind::linear, {1.0, static_cast<double>(rung_count)}}, true, table};
     case HeadsShow::entropy:
       return {{ScaleKind::linear, {0.0, std::log2(n)}}, false, table};
     case HeadsShow::sink:
@@ -80,6 +68,24 @@ Index label_step(float cell, float needed) {
   }
 }
 
+/// Black or white.
+ImU32 colour_on(Rgb fill) { return luminance(fill) > 0.35 ? IM_COL32(0, 0, 0, 255) : IM_COL32(255, 255, 255, 255); }
+
+/// Nothing where it does not fit.
+void draw_centred(const std::string& text, ImVec2 low, ImVec2 high, ImU32 text_colour) {
+  const ImVec2 size = ImGui::CalcTextSize(text.c_str());
+  if (size.x + 4.0F > high.x - low.x || size.y > high.y - low.y) return;
+  ImGui::GetWindowDrawList()->AddText(
+      {std::round((low.x + high.x - size.x) / 2.0F), std::round((low.y + high.y - size.y) / 2.0F)}, text_colour, text.c_str());
+}
+
+/// One character for a rung, as a cell has no room for its name: c, b, m, r, 1, k.
+std::string_view rung_letter(double place) {
+  constexpr std::string_view letters = "cbmr1k";
+  static_assert(letters.size() == rung_count);
+  return letters.substr(static_cast<std::size_t>(place) - 1, 1);
+}
+
 void draw_number(const HeadRow& row, HeadsShow show, const NumberScale& scale, ImVec2 low, ImVec2 high, float alpha) {
   ImDrawList* draw = ImGui::GetWindowDrawList();
   const double value = head_value(row, column_of(show));
@@ -93,18 +99,18 @@ void draw_number(const HeadRow& row, HeadsShow show, const NumberScale& scale, I
   } else {
     const Rgb fill = scale.colour(value);
     draw->AddRectFilled(low, high, ui::colour(fill, alpha));
-    text_colour = luminance(fill) > 0.35 ? IM_COL32(0, 0, 0, 255) : IM_COL32(255, 255, 255, 255);
-    text_colour = ImGui::GetColorU32(text_colour, alpha * (row.known.stale ? 0.5F : 1.0F));
+    text_colour = ImGui::GetColorU32(colour_on(fill), alpha * (head_stale(row, column_of(show)) ? 0.5F : 1.0F));
   }
   ImGui::PushFont(ui::mono_font());
+  if (show == HeadsShow::rung && std::isfinite(value)) {
+    draw_centred(std::string(rung_letter(value)), low, high, text_colour);
+    ImGui::PopFont();
+    return;
+  }
   const bool measured = std::isfinite(value) && show != HeadsShow::k_for_target;
   std::string text = measured ? short_number(value, 2) : head_text(row, column_of(show));
   if (measured && ImGui::CalcTextSize(text.c_str()).x + 4.0F > high.x - low.x) text = short_number(value, 1);
-  const ImVec2 size = ImGui::CalcTextSize(text.c_str());
-  if (size.x + 4.0F <= high.x - low.x && size.y <= high.y - low.y) {
-    draw->AddText({std::round((low.x + high.x - size.x) / 2.0F), std::round((low.y + high.y - size.y) / 2.0F)}, text_colour,
-                  text.c_str());
-  }
+  draw_centred(text, low, high, text_colour);
   ImGui::PopFont();
 }
 
@@ -140,7 +146,53 @@ void draw_bar(const NumberScale& scale, float width) {
   ImGui::Dummy({width, height + line});
 }
 
+/// What the colours and letters of rungs stand for, as many to a line as fit.
+void draw_rungs(const NumberScale& scale) {
+  const float line = ImGui::GetFontSize();
+  const float edge = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
+  for (std::size_t place = 1; place <= rung_count; ++place) {
+    const std::string name(rung_name(place));
+    const float width = 1.5F * line + ImGui::CalcTextSize(name.c_str()).x;
+    if (place > 1 && ImGui::GetItemRectMax().x + line + width <= edge) ImGui::SameLine(0.0F, line);
+    const ImVec2 low = ImGui::GetCursorScreenPos();
+    const ImVec2 high{low.x + 1.2F * line, low.y + line};
+    const Rgb fill = scale.colour(static_cast<double>(place));
+    ImGui::GetWindowDrawList()->AddRectFilled(low, high, ui::colour(fill));
+    ImGui::PushFont(ui::mono_font());
+    draw_centred(std::string(rung_letter(static_cast<double>(place))), {low.x, low.y - 1.0F}, {high.x, high.y + 1.0F},
+                 colour_on(fill));
+    ImGui::PopFont();
+    ImGui::GetWindowDrawList()->AddText({low.x + 1.5F * line, low.y}, ImGui::GetColorU32(ImGuiCol_TextDisabled), name.c_str());
+    ImGui::Dummy({width, line});
+  }
+}
+
 }  // namespace
+
+HeadColumn column_of(HeadsShow show) {
+  switch (show) {
+    case HeadsShow::maps:
+    case HeadsShow::error:
+      return HeadColumn::error;
+    case HeadsShow::k_for_target:
+      return HeadColumn::k_for_target;
+    case HeadsShow::rank_one:
+      return HeadColumn::rank_one;
+    case HeadsShow::one_lag_vector:
+      return HeadColumn::one_lag_vector;
+    case HeadsShow::lag_vectors:
+      return HeadColumn::lag_vectors;
+    case HeadsShow::rung:
+      return HeadColumn::rung;
+    case HeadsShow::entropy:
+      return HeadColumn::entropy;
+    case HeadsShow::sink:
+      return HeadColumn::sink;
+    case HeadsShow::band:
+      return HeadColumn::band;
+  }
+  return HeadColumn::error;
+}
 
 const char* name_of(HeadsShow show) {
   switch (show) {
@@ -150,6 +202,14 @@ const char* name_of(HeadsShow show) {
       return "error";
     case HeadsShow::k_for_target:
       return "k";
+    case HeadsShow::rank_one:
+      return "rank one";
+    case HeadsShow::one_lag_vector:
+      return "1 lag";
+    case HeadsShow::lag_vectors:
+      return "k lags";
+    case HeadsShow::rung:
+      return "rung";
     case HeadsShow::entropy:
       return "entropy";
     case HeadsShow::sink:
@@ -275,8 +335,17 @@ std::optional<HeadSurvey::LayerHead> HeadsOverview::draw(const HeadsOverviewInpu
   ImGui::EndChild();
   if (!square) {
     ImGui::SetCursorPosX(ImGui::GetCursorPosX() + margin.x);
-    draw_bar(scale, std::min(ImGui::GetContentRegionAvail().x, 20.0F * em));
-    ui::tooltip(head_column_help(column_of(show), input.options));
+    const HeadColumn column = column_of(show);
+    ImGui::BeginGroup();
+    if (show == HeadsShow::rung) {
+      draw_rungs(scale);
+    } else {
+      draw_bar(scale, std::min(ImGui::GetContentRegionAvail().x, 20.0F * em));
+    }
+    ImGui::EndGroup();
+    std::string help = head_column_help(column, input.options);
+    if (const std::string median = head_median_help(input.rows, column); !median.empty()) help += "\n" + median;
+    ui::tooltip(help);
   }
   if (!clicked || !pointed) return std::nullopt;
   return HeadSurvey::LayerHead{input.rows[*pointed].layer, input.rows[*pointed].head};
