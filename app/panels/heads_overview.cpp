@@ -38,6 +38,11 @@ NumberScale number_scale(HeadsShow show, const HeadsOverviewInput& input) {
     case HeadsShow::k_for_target:
       return {
           {ScaleKind::log, {1.0, std::max(2.0, std::min(n, static_cast<double>(input.options.summary.most_k)))}}, true, table};
+    case HeadsShow::rank_one:
+    case HeadsShow::one_lag_vector:
+    case HeadsShow::lag_vectors:
+      // Fits leave a few hundredths, which would all look the same between 0 and 1.
+      return {{ScaleKind::log, {0.01, 1.0}}, true, table};
     case HeadsShow::rung:
       return {{ScaleKind::linear, {1.0, static_cast<double>(rung_count)}}, true, table};
     case HeadsShow::entropy:
@@ -130,7 +135,7 @@ void draw_bar(const NumberScale& scale, float width) {
   }
   // Decades would leave a k of 1 to 256 with three labels; powers of four read better.
   std::vector<Tick> ticks;
-  if (scale.scale.kind == ScaleKind::log) {
+  if (scale.scale.kind == ScaleKind::log && scale.scale.range.lo >= 1.0) {
     for (double k = scale.scale.range.lo; k <= scale.scale.range.hi; k *= 4.0) ticks.push_back({k, short_number(k, 3), ""});
     for (Tick& tick : ticks) tick.text = fmt::format("{:.0f}", tick.value);
   } else {
@@ -146,25 +151,32 @@ void draw_bar(const NumberScale& scale, float width) {
   ImGui::Dummy({width, height + line});
 }
 
-/// What the colours and letters of rungs stand for, as many to a line as fit.
-void draw_rungs(const NumberScale& scale) {
+/// What the colours and letters of rungs stand for, from the cursor on, as many to a line as fit in `width`; gives the height.
+/// Without `scale` only that.
+float draw_rungs(const NumberScale* scale, float width) {
   const float line = ImGui::GetFontSize();
-  const float edge = ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x;
-  for (std::size_t place = 1; place <= rung_count; ++place) {
-    const std::string name(rung_name(place));
-    const float width = 1.5F * line + ImGui::CalcTextSize(name.c_str()).x;
-    if (place > 1 && ImGui::GetItemRectMax().x + line + width <= edge) ImGui::SameLine(0.0F, line);
-    const ImVec2 low = ImGui::GetCursorScreenPos();
+  const float row = std::round(1.3F * line);
+  const ImVec2 corner = ImGui::GetCursorScreenPos();
+  ImDrawList* draw = ImGui::GetWindowDrawList();
+  ImVec2 low = corner;
+  for (std::size_t place = 1; place <= rung_count + 1; ++place) {
+    const std::string name(place > rung_count ? "none" : rung_name(place));
+    const float needed = 1.5F * line + ImGui::CalcTextSize(name.c_str()).x;
+    if (low.x > corner.x && low.x + needed > corner.x + width) low = {corner.x, low.y + row};
     const ImVec2 high{low.x + 1.2F * line, low.y + line};
-    const Rgb fill = scale.colour(static_cast<double>(place));
-    ImGui::GetWindowDrawList()->AddRectFilled(low, high, ui::colour(fill));
-    ImGui::PushFont(ui::mono_font());
-    draw_centred(std::string(rung_letter(static_cast<double>(place))), {low.x, low.y - 1.0F}, {high.x, high.y + 1.0F},
-                 colour_on(fill));
-    ImGui::PopFont();
-    ImGui::GetWindowDrawList()->AddText({low.x + 1.5F * line, low.y}, ImGui::GetColorU32(ImGuiCol_TextDisabled), name.c_str());
-    ImGui::Dummy({width, line});
+    if (scale != nullptr && place > rung_count) draw->AddRect(low, high, ImGui::GetColorU32(ImGuiCol_Border));
+    if (scale != nullptr && place <= rung_count) {
+      const Rgb fill = scale->colour(static_cast<double>(place));
+      draw->AddRectFilled(low, high, ui::colour(fill));
+      ImGui::PushFont(ui::mono_font());
+      draw_centred(std::string(rung_letter(static_cast<double>(place))), {low.x, low.y - 1.0F}, {high.x, high.y + 1.0F},
+                   colour_on(fill));
+      ImGui::PopFont();
+    }
+    if (scale != nullptr) draw->AddText({low.x + 1.5F * line, low.y}, ImGui::GetColorU32(ImGuiCol_TextDisabled), name.c_str());
+    low.x += needed + line;
   }
+  return low.y + row - corner.y;
 }
 
 }  // namespace
@@ -291,7 +303,9 @@ std::optional<HeadSurvey::LayerHead> HeadsOverview::draw(const HeadsOverviewInpu
   const NumberScale scale = number_scale(show, input);
   const bool square = show == HeadsShow::maps;
   const ImVec2 margin{ImGui::CalcTextSize("layer 00").x + 0.6F * em, 1.3F * em};
-  const ImVec2 room{ImGui::GetContentRegionAvail().x, ImGui::GetContentRegionAvail().y - (square ? 0.0F : 2.2F * em)};
+  const ImVec2 left = ImGui::GetContentRegionAvail();
+  const float legend = show == HeadsShow::rung ? draw_rungs(nullptr, left.x - margin.x) + 0.6F * em : 2.2F * em;
+  const ImVec2 room{left.x, left.y - (square ? 0.0F : legend)};
   // The bar stands directly under the cells.
   const Geometry whole(input, room, margin, square);
   const float height = whole.corner(whole.rows(), 0).y - ImGui::GetCursorScreenPos().y;
@@ -336,13 +350,18 @@ std::optional<HeadSurvey::LayerHead> HeadsOverview::draw(const HeadsOverviewInpu
   if (!square) {
     ImGui::SetCursorPosX(ImGui::GetCursorPosX() + margin.x);
     const HeadColumn column = column_of(show);
-    ImGui::BeginGroup();
     if (show == HeadsShow::rung) {
-      draw_rungs(scale);
+      const float width = ImGui::GetContentRegionAvail().x;
+      ImGui::Dummy({width, draw_rungs(&scale, width)});
     } else {
       draw_bar(scale, std::min(ImGui::GetContentRegionAvail().x, 20.0F * em));
+      const std::string median = "median " + head_median_text(input.rows, column);
+      const float edge = ImGui::GetItemRectMax().x + em + ImGui::CalcTextSize(median.c_str()).x;
+      if (edge <= ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x) {
+        ImGui::GetWindowDrawList()->AddText({ImGui::GetItemRectMax().x + em, ImGui::GetItemRectMin().y},
+                                            ImGui::GetColorU32(ImGuiCol_TextDisabled), median.c_str());
+      }
     }
-    ImGui::EndGroup();
     std::string help = head_column_help(column, input.options);
     if (const std::string median = head_median_help(input.rows, column); !median.empty()) help += "\n" + median;
     ui::tooltip(help);

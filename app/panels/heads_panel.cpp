@@ -187,12 +187,12 @@ void HeadsPanel::draw_tokens(Index tokens) {
 
 void HeadsPanel::draw_ladder_choice(Index tokens) {
   const auto& options = survey_.options().ladder;
-  same_line_if_fits(button_width("ladder") + ImGui::GetFontSize());
-  ImGui::PushStyleVarY(ImGuiStyleVar_FramePadding, 0.0F);
-  ImGui::Checkbox("ladder", &ladders_);
-  ImGui::PopStyleVar();
+  same_line_if_fits(button_width("ladder") + 1.8F * ImGui::GetFontSize());  // the mark of help is at the end
+  ui::choice("ladder", ladders_);
+  if (ImGui::IsItemActivated()) ladders_ = !ladders_;  // a choice says nothing of a click on the current one
   std::string help = fmt::format(
-      "Makes the ladder of every head, too, after all summaries: fits with an exact band of {}, {} exact columns and {} lag "
+      "Whether the ladder of every head is made, too, after all summaries: fits with an exact band of {}, {} exact columns and "
+      "{} lag "
       "vectors, as the parameters say.",
       options.band, options.columns, std::max<Index>(options.k, 1));
   if (std::min(wanted_n_, tokens) > HeadSurvey::ladder_limit) {
@@ -212,16 +212,39 @@ void HeadsPanel::draw_views() {
     ui::tooltip("Puts the rows shown, with all their digits, on the clipboard, for a spreadsheet.");
     return;
   }
-  bool first = true;
-  for (const HeadsShow what : heads_shows) {
-    const float gap = first ? ImGui::GetFontSize() : 0.0F;
-    same_line_if_fits(button_width(name_of(what)) + gap);
-    if (first) ImGui::SetCursorPosX(ImGui::GetCursorPosX() + gap);
-    first = false;
-    if (ui::choice(name_of(what), show_ == what)) show_ = what;
-    ui::tooltip(what == HeadsShow::maps ? "Exact attention, 64 x 64 pixels of mean probability on a logarithmic scale of each n."
-                                        : head_column_help(column_of(what), survey_.options()));
+  draw_shows();
+}
+
+void HeadsPanel::draw_shows() {
+  const auto help = [&](HeadsShow what) {
+    return what == HeadsShow::maps ? "Exact attention, 64 x 64 pixels of mean probability on a logarithmic scale of each n."
+                                   : head_column_help(column_of(what), survey_.options());
+  };
+  const float gap = ImGui::GetFontSize();
+  float width = 0.0F;
+  for (const HeadsShow what : heads_shows) width += button_width(name_of(what)) + ImGui::GetStyle().ItemSpacing.x;
+  ImGui::SameLine(0.0F, gap);
+  if (width <= ImGui::GetContentRegionAvail().x) {
+    for (const HeadsShow what : heads_shows) {
+      if (what != heads_shows.front()) ImGui::SameLine();
+      if (ui::choice(name_of(what), show_ == what)) show_ = what;
+      ui::tooltip(help(what));
+    }
+    return;
   }
+  // Two or three lines of choices would leave a low panel no room for the grid.
+  ImGui::PushStyleVarY(ImGuiStyleVar_FramePadding, 0.0F);
+  ImGui::SetNextItemWidth(7.5F * ImGui::GetFontSize());
+  if (ImGui::BeginCombo("##show", name_of(show_), ImGuiComboFlags_HeightLarge)) {
+    for (const HeadsShow what : heads_shows) {
+      if (ImGui::Selectable(name_of(what), show_ == what)) show_ = what;
+      ui::tooltip(help(what));
+    }
+    ImGui::EndCombo();
+  } else {
+    ui::tooltip(help(show_));
+  }
+  ImGui::PopStyleVar();
 }
 
 void HeadsPanel::draw_filter() {

@@ -54,6 +54,7 @@ class HeadsPanel {
   void draw_tokens(Index tokens);
   void draw_ladder_choice(Index tokens);
   void draw_views();
+  void draw_shows();
   void draw_filter();
   void begin();
 

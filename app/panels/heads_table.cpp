@@ -22,9 +22,9 @@ constexpr std::array<ColumnLook, head_column_count> looks{{{"layer", 4.2F},
                                                            {"head", 3.7F},
                                                            {"error", 5.8F},
                                                            {"k", 5.2F},
-                                                           {"rank one", 5.2F},
-                                                           {"one lag", 4.4F},
-                                                           {"lags", 4.8F},
+                                                           {"rank one", 5.4F},
+                                                           {"one lag", 5.0F},
+                                                           {"lags", 5.0F},
                                                            {"rung", 7.6F},
                                                            {"entropy", 5.0F},
                                                            {"sink", 4.4F},
@@ -136,7 +136,7 @@ std::optional<HeadSurvey::LayerHead> HeadsTable::draw(std::span<const HeadRow> r
   const float room = ImGui::GetContentRegionAvail().x;
   const float outer = std::min(room, 72.0F * em);
   // A narrower panel scrolls sideways rather than cut numbers.
-  const float inner = std::max(outer - ImGui::GetStyle().ScrollbarSize, 52.0F * em);
+  const float inner = std::max(outer - ImGui::GetStyle().ScrollbarSize, 54.0F * em);
   if (!ImGui::BeginTable("heads", static_cast<int>(head_columns.size()), flags, {outer, 0.0F}, inner)) return asked;
   ImGui::TableSetupScrollFreeze(2, 2);
   setup_columns();

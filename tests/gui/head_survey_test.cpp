@@ -308,6 +308,15 @@ TEST_F(HeadSurveyTest, LaddersCanBeWantedLaterAndNoMore) {
   EXPECT_TRUE(survey_.progress().complete());
 }
 
+TEST_F(HeadSurveyTest, LongHeadsGetNoLadder) {
+  const Index limit = HeadSurvey::ladder_limit;
+  const auto source = open(1, 1, static_cast<int>(limit) + 1);
+  survey_.want(source, limit + 1, with_ladders(4));
+  EXPECT_EQ(survey_.progress().ladders_total, 0);
+  survey_.want(source, limit, with_ladders(4));
+  EXPECT_EQ(survey_.progress().ladders_total, 1);
+}
+
 TEST_F(HeadSurveyTest, ABrokenHeadHasNoLadderEither) {
   survey_.want(open(3, 2, 30, true), 30, with_ladders(4));
   survey_.start();
