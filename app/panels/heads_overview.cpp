@@ -19,21 +19,6 @@ namespace {
 constexpr int pictures_per_frame = 24;
 constexpr float faded = 0.18F;
 
-HeadColumn column_of(HeadsShow show) {
-  switch (show) {
-    case HeadsShow::k_for_target:
-      return HeadColumn::k_for_target;
-    case HeadsShow::entropy:
-      return HeadColumn::entropy;
-    case HeadsShow::sink:
-      return HeadColumn::sink;
-    case HeadsShow::band:
-      return HeadColumn::band;
-    default:
-      return HeadColumn::error;
-  }
-}
-
 /// How a number becomes a colour.
 struct NumberScale {
   ColourScale scale;
@@ -51,7 +36,15 @@ NumberScale number_scale(HeadsShow show, const HeadsOverviewInput& input) {
   const auto n = static_cast<double>(std::max<Index>(input.n, 2));
   switch (show) {
     case HeadsShow::k_for_target:
-      return {{ScaleKind::log, {1.0, std::max(2.0, std::min(n, static_cast<double>(input.options.most_k)))}}, true, table};
+      return {
+          {ScaleKind::log, {1.0, std::max(2.0, std::min(n, static_cast<double>(input.options.summary.most_k)))}}, true, table};
+    case HeadsShow::rank_one:
+    case HeadsShow::one_lag_vector:
+    case HeadsShow::lag_vectors:
+      // Fits leave a few hundredths, which would all look the same between 0 and 1.
+      return {{ScaleKind::log, {0.01, 1.0}}, true, table};
+    case HeadsShow::rung:
+      return {{ScaleKind::linear, {1.0, static_cast<double>(rung_count)}}, true, table};
     case HeadsShow::entropy:
       return {{ScaleKind::linear, {0.0, std::log2(n)}}, false, table};
     case HeadsShow::sink:
@@ -80,6 +73,24 @@ Index label_step(float cell, float needed) {
   }
 }
 
+/// Black or white.
+ImU32 colour_on(Rgb fill) { return luminance(fill) > 0.35 ? IM_COL32(0, 0, 0, 255) : IM_COL32(255, 255, 255, 255); }
+
+/// Nothing where it does not fit.
+void draw_centred(const std::string& text, ImVec2 low, ImVec2 high, ImU32 text_colour) {
+  const ImVec2 size = ImGui::CalcTextSize(text.c_str());
+  if (size.x + 4.0F > high.x - low.x || size.y > high.y - low.y) return;
+  ImGui::GetWindowDrawList()->AddText(
+      {std::round((low.x + high.x - size.x) / 2.0F), std::round((low.y + high.y - size.y) / 2.0F)}, text_colour, text.c_str());
+}
+
+/// One character for a rung, as a cell has no room for its name: c, b, m, r, 1, k.
+std::string_view rung_letter(double place) {
+  constexpr std::string_view letters = "cbmr1k";
+  static_assert(letters.size() == rung_count);
+  return letters.substr(static_cast<std::size_t>(place) - 1, 1);
+}
+
 void draw_number(const HeadRow& row, HeadsShow show, const NumberScale& scale, ImVec2 low, ImVec2 high, float alpha) {
   ImDrawList* draw = ImGui::GetWindowDrawList();
   const double value = head_value(row, column_of(show));
@@ -93,18 +104,18 @@ void draw_number(const HeadRow& row, HeadsShow show, const NumberScale& scale, I
   } else {
     const Rgb fill = scale.colour(value);
     draw->AddRectFilled(low, high, ui::colour(fill, alpha));
-    text_colour = luminance(fill) > 0.35 ? IM_COL32(0, 0, 0, 255) : IM_COL32(255, 255, 255, 255);
-    text_colour = ImGui::GetColorU32(text_colour, alpha * (row.known.stale ? 0.5F : 1.0F));
+    text_colour = ImGui::GetColorU32(colour_on(fill), alpha * (head_stale(row, column_of(show)) ? 0.5F : 1.0F));
   }
   ImGui::PushFont(ui::mono_font());
+  if (show == HeadsShow::rung && std::isfinite(value)) {
+    draw_centred(std::string(rung_letter(value)), low, high, text_colour);
+    ImGui::PopFont();
+    return;
+  }
   const bool measured = std::isfinite(value) && show != HeadsShow::k_for_target;
   std::string text = measured ? short_number(value, 2) : head_text(row, column_of(show));
   if (measured && ImGui::CalcTextSize(text.c_str()).x + 4.0F > high.x - low.x) text = short_number(value, 1);
-  const ImVec2 size = ImGui::CalcTextSize(text.c_str());
-  if (size.x + 4.0F <= high.x - low.x && size.y <= high.y - low.y) {
-    draw->AddText({std::round((low.x + high.x - size.x) / 2.0F), std::round((low.y + high.y - size.y) / 2.0F)}, text_colour,
-                  text.c_str());
-  }
+  draw_centred(text, low, high, text_colour);
   ImGui::PopFont();
 }
 
@@ -124,7 +135,7 @@ void draw_bar(const NumberScale& scale, float width) {
   }
   // Decades would leave a k of 1 to 256 with three labels; powers of four read better.
   std::vector<Tick> ticks;
-  if (scale.scale.kind == ScaleKind::log) {
+  if (scale.scale.kind == ScaleKind::log && scale.scale.range.lo >= 1.0) {
     for (double k = scale.scale.range.lo; k <= scale.scale.range.hi; k *= 4.0) ticks.push_back({k, short_number(k, 3), ""});
     for (Tick& tick : ticks) tick.text = fmt::format("{:.0f}", tick.value);
   } else {
@@ -140,7 +151,60 @@ void draw_bar(const NumberScale& scale, float width) {
   ImGui::Dummy({width, height + line});
 }
 
+/// What the colours and letters of rungs stand for, from the cursor on, as many to a line as fit in `width`; gives the height.
+/// Without `scale` only that.
+float draw_rungs(const NumberScale* scale, float width) {
+  const float line = ImGui::GetFontSize();
+  const float row = std::round(1.3F * line);
+  const ImVec2 corner = ImGui::GetCursorScreenPos();
+  ImDrawList* draw = ImGui::GetWindowDrawList();
+  ImVec2 low = corner;
+  for (std::size_t place = 1; place <= rung_count + 1; ++place) {
+    const std::string name(place > rung_count ? "none" : rung_name(place));
+    const float needed = 1.5F * line + ImGui::CalcTextSize(name.c_str()).x;
+    if (low.x > corner.x && low.x + needed > corner.x + width) low = {corner.x, low.y + row};
+    const ImVec2 high{low.x + 1.2F * line, low.y + line};
+    if (scale != nullptr && place > rung_count) draw->AddRect(low, high, ImGui::GetColorU32(ImGuiCol_Border));
+    if (scale != nullptr && place <= rung_count) {
+      const Rgb fill = scale->colour(static_cast<double>(place));
+      draw->AddRectFilled(low, high, ui::colour(fill));
+      ImGui::PushFont(ui::mono_font());
+      draw_centred(std::string(rung_letter(static_cast<double>(place))), {low.x, low.y - 1.0F}, {high.x, high.y + 1.0F},
+                   colour_on(fill));
+      ImGui::PopFont();
+    }
+    if (scale != nullptr) draw->AddText({low.x + 1.5F * line, low.y}, ImGui::GetColorU32(ImGuiCol_TextDisabled), name.c_str());
+    low.x += needed + line;
+  }
+  return low.y + row - corner.y;
+}
+
 }  // namespace
+
+HeadColumn column_of(HeadsShow show) {
+  switch (show) {
+    case HeadsShow::maps:
+    case HeadsShow::error:
+      return HeadColumn::error;
+    case HeadsShow::k_for_target:
+      return HeadColumn::k_for_target;
+    case HeadsShow::rank_one:
+      return HeadColumn::rank_one;
+    case HeadsShow::one_lag_vector:
+      return HeadColumn::one_lag_vector;
+    case HeadsShow::lag_vectors:
+      return HeadColumn::lag_vectors;
+    case HeadsShow::rung:
+      return HeadColumn::rung;
+    case HeadsShow::entropy:
+      return HeadColumn::entropy;
+    case HeadsShow::sink:
+      return HeadColumn::sink;
+    case HeadsShow::band:
+      return HeadColumn::band;
+  }
+  return HeadColumn::error;
+}
 
 const char* name_of(HeadsShow show) {
   switch (show) {
@@ -150,6 +214,14 @@ const char* name_of(HeadsShow show) {
       return "error";
     case HeadsShow::k_for_target:
       return "k";
+    case HeadsShow::rank_one:
+      return "rank one";
+    case HeadsShow::one_lag_vector:
+      return "1 lag";
+    case HeadsShow::lag_vectors:
+      return "k lags";
+    case HeadsShow::rung:
+      return "rung";
     case HeadsShow::entropy:
       return "entropy";
     case HeadsShow::sink:
@@ -231,7 +303,9 @@ std::optional<HeadSurvey::LayerHead> HeadsOverview::draw(const HeadsOverviewInpu
   const NumberScale scale = number_scale(show, input);
   const bool square = show == HeadsShow::maps;
   const ImVec2 margin{ImGui::CalcTextSize("layer 00").x + 0.6F * em, 1.3F * em};
-  const ImVec2 room{ImGui::GetContentRegionAvail().x, ImGui::GetContentRegionAvail().y - (square ? 0.0F : 2.2F * em)};
+  const ImVec2 left = ImGui::GetContentRegionAvail();
+  const float legend = show == HeadsShow::rung ? draw_rungs(nullptr, left.x - margin.x) + 0.6F * em : 2.2F * em;
+  const ImVec2 room{left.x, left.y - (square ? 0.0F : legend)};
   // The bar stands directly under the cells.
   const Geometry whole(input, room, margin, square);
   const float height = whole.corner(whole.rows(), 0).y - ImGui::GetCursorScreenPos().y;
@@ -275,8 +349,22 @@ std::optional<HeadSurvey::LayerHead> HeadsOverview::draw(const HeadsOverviewInpu
   ImGui::EndChild();
   if (!square) {
     ImGui::SetCursorPosX(ImGui::GetCursorPosX() + margin.x);
-    draw_bar(scale, std::min(ImGui::GetContentRegionAvail().x, 20.0F * em));
-    ui::tooltip(head_column_help(column_of(show), input.options));
+    const HeadColumn column = column_of(show);
+    if (show == HeadsShow::rung) {
+      const float width = ImGui::GetContentRegionAvail().x;
+      ImGui::Dummy({width, draw_rungs(&scale, width)});
+    } else {
+      draw_bar(scale, std::min(ImGui::GetContentRegionAvail().x, 20.0F * em));
+      const std::string median = "median " + head_median_text(input.rows, column);
+      const float edge = ImGui::GetItemRectMax().x + em + ImGui::CalcTextSize(median.c_str()).x;
+      if (edge <= ImGui::GetCursorScreenPos().x + ImGui::GetContentRegionAvail().x) {
+        ImGui::GetWindowDrawList()->AddText({ImGui::GetItemRectMax().x + em, ImGui::GetItemRectMin().y},
+                                            ImGui::GetColorU32(ImGuiCol_TextDisabled), median.c_str());
+      }
+    }
+    std::string help = head_column_help(column, input.options);
+    if (const std::string median = head_median_help(input.rows, column); !median.empty()) help += "\n" + median;
+    ui::tooltip(help);
   }
   if (!clicked || !pointed) return std::nullopt;
   return HeadSurvey::LayerHead{input.rows[*pointed].layer, input.rows[*pointed].head};

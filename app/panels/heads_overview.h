@@ -8,6 +8,7 @@
 
 #include <imgui.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -16,8 +17,24 @@
 namespace convscope {
 
 /// What a cell of the overview shows.
-enum class HeadsShow : std::uint8_t { maps, error, k_for_target, entropy, sink, band };
+enum class HeadsShow : std::uint8_t {
+  maps,
+  error,
+  k_for_target,
+  rank_one,
+  one_lag_vector,
+  lag_vectors,
+  rung,
+  entropy,
+  sink,
+  band
+};
+inline constexpr std::array heads_shows{
+    HeadsShow::maps,        HeadsShow::error, HeadsShow::k_for_target, HeadsShow::rank_one, HeadsShow::one_lag_vector,
+    HeadsShow::lag_vectors, HeadsShow::rung,  HeadsShow::entropy,      HeadsShow::sink,     HeadsShow::band};
 const char* name_of(HeadsShow show);
+/// Whose numbers it shows; for the maps that of the error, of which they show nothing.
+HeadColumn column_of(HeadsShow show);
 
 /// What is drawn: `rows` of all heads by layer and head, and those of them that the filter lets through.
 struct HeadsOverviewInput {
@@ -25,7 +42,7 @@ struct HeadsOverviewInput {
   std::span<const HeadRow> rows;
   std::span<const bool> passed;  ///< as long as rows
   HeadSurvey::LayerHead current;
-  convbasis::HeadSummaryOptions options;
+  SurveyOptions options;
   Index n = 1;  ///< that was asked for
 };
 

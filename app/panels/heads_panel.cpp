@@ -20,6 +20,20 @@ void same_line_if_fits(float width) {
   if (end <= edge) ImGui::SameLine();
 }
 
+/// That of the atlas, so that both say the same of a head: fits of real heads rarely come below.
+constexpr double target_error = 0.1;
+
+SurveyOptions options_for(const AnalysisRequest& wanted, bool ladders) {
+  SurveyOptions options;
+  options.summary.recover = wanted.options();
+  options.summary.target_error = target_error;
+  options.ladder.band = wanted.band;
+  options.ladder.columns = wanted.columns;
+  options.ladder.k = wanted.k;
+  options.ladders = ladders;
+  return options;
+}
+
 float button_width(const char* label) { return ImGui::CalcTextSize(label).x + 2.0F * ImGui::GetStyle().FramePadding.x; }
 
 }  // namespace
@@ -32,9 +46,7 @@ void HeadsPanel::poll(const Session& session, bool busy) {
   if (source != survey_.source()) by_hand_ = paused_ = stopped_ = false;
   // While a slider moves, every step would be another wish; the last one is taken.
   if (source && (source != survey_.source() || !busy)) {
-    convbasis::HeadSummaryOptions options = survey_.options();
-    options.recover = session.wanted().options();
-    survey_.want(source, wanted_n_, options);
+    survey_.want(source, wanted_n_, options_for(session.wanted(), ladders_));
   } else if (!source) {
     survey_.want(nullptr, wanted_n_, survey_.options());
   }
@@ -76,7 +88,9 @@ void HeadsPanel::draw(Session& session, ColourMap map) {
       "Error at k: ||Y~ \u2212 Y|| / ||Y|| by Recover. Entropy: mean of \u2212\u03a3 p log\u2082 p over rows. Sink, band: mean "
       "share of the "
       "first keys, of the last lags.\n"
-      "Filter: layer 3, error<0.2, sink>0.5. Computed while this panel is seen, and nothing else needs the machine.");
+      "Rank one, 1 lag, k lags, rung: the ladder of fits with the band, columns and k of the parameters.\n"
+      "Filter: layer 3, error<0.2, sink>0.5, rung = rank one. Computed while this panel is seen, and nothing else needs the "
+      "machine.");
   ui::title("Heads");
   if (!session.source() || session.source() != survey_.source()) {
     ui::empty_state("Every head of the model, as a small map or in numbers, appears here when a file is open.");
@@ -109,38 +123,53 @@ void HeadsPanel::draw(Session& session, ColourMap map) {
   session.want(request);
 }
 
+void HeadsPanel::draw_buttons() {
+  if (survey_.started() && !paused_) {
+    if (ImGui::SmallButton("Pause")) paused_ = true;
+    ui::tooltip("Begins no other head, once the one under way is done; Continue goes on.");
+  } else if (ImGui::SmallButton(survey_.started() || survey_.progress().done > 0 ? "Continue" : "Start")) {
+    begin();
+  }
+  ImGui::SameLine();
+  ImGui::BeginDisabled(!survey_.started());
+  if (ImGui::SmallButton("Cancel")) {
+    stopped_ = true;
+    by_hand_ = paused_ = false;
+    survey_.cancel();
+  }
+  ui::tooltip("Stops the work at once and keeps what there is.");
+  ImGui::EndDisabled();
+}
+
 void HeadsPanel::draw_work(Index tokens) {
   const SurveyProgress progress = survey_.progress();
-  const bool complete = progress.done == progress.total;
+  const bool complete = progress.complete();
   // Where a tab says the title, nothing stands on its line yet.
   bool first = ImGui::GetItemRectSize().x <= 0.0F;
   ImGui::SameLine(0.0F, first ? 0.0F : ImGui::GetFontSize());
   if (!complete) {
-    if (survey_.started() && !paused_) {
-      if (ImGui::SmallButton("Pause")) paused_ = true;
-      ui::tooltip("Holds the work; Continue goes on.");
-    } else if (ImGui::SmallButton(survey_.started() || progress.done > 0 ? "Continue" : "Start")) {
-      begin();
-    }
-    ImGui::SameLine();
-    ImGui::BeginDisabled(!survey_.started());
-    if (ImGui::SmallButton("Cancel")) {
-      stopped_ = true;
-      by_hand_ = paused_ = false;
-      survey_.cancel();
-    }
-    ui::tooltip("Stops the work and keeps what there is.");
-    ImGui::EndDisabled();
+    draw_buttons();
     first = false;
   }
   std::string text = progress_text(progress);
-  if (paused_ && !complete) text = fmt::format("paused at {} of {} heads", progress.done, progress.total);
+  if (paused_ && !complete) {
+    SurveyProgress still = progress;
+    still.held = still.running = false;
+    text = "paused: " + progress_text(still);
+  }
   if (!filter_.filter.empty()) {
     text += fmt::format(", {} shown", std::count(passed_.get(), passed_.get() + rows_.size(), true));
   }
   if (!first && !complete) same_line_if_fits(ImGui::CalcTextSize(text.c_str()).x);
   ui::dim(text);
-  ui::tooltip("The heads are looked at one after the other in the background, while nothing else needs the machine.");
+  ui::tooltip(
+      "The heads are looked at one after the other in the background, while nothing else needs the machine: first their "
+      "summaries, then their ladders.");
+  draw_tokens(tokens);
+  draw_ladder_choice(tokens);
+}
+
+void HeadsPanel::draw_tokens(Index tokens) {
   const float field = 4.5F * ImGui::GetFontSize();
   same_line_if_fits(field + ImGui::CalcTextSize("n ").x);
   ImGui::PushStyleVarY(ImGuiStyleVar_FramePadding, 0.0F);
@@ -156,6 +185,23 @@ void HeadsPanel::draw_work(Index tokens) {
   ui::tooltip("Tokens from the start of the text that every head is looked at with. The time grows with n².");
 }
 
+void HeadsPanel::draw_ladder_choice(Index tokens) {
+  const auto& options = survey_.options().ladder;
+  same_line_if_fits(button_width("ladder") + 1.8F * ImGui::GetFontSize());  // the mark of help is at the end
+  ui::choice("ladder", ladders_);
+  if (ImGui::IsItemActivated()) ladders_ = !ladders_;  // a choice says nothing of a click on the current one
+  std::string help = fmt::format(
+      "Whether the ladder of every head is made, too, after all summaries: fits with an exact band of {}, {} exact columns and "
+      "{} lag "
+      "vectors, as the parameters say.",
+      options.band, options.columns, std::max<Index>(options.k, 1));
+  if (std::min(wanted_n_, tokens) > HeadSurvey::ladder_limit) {
+    help += fmt::format("\nHeads of more than {} tokens get none: it would take too long. A smaller n gives them one.",
+                        HeadSurvey::ladder_limit);
+  }
+  ui::tooltip(help);
+}
+
 void HeadsPanel::draw_views() {
   if (ui::choice("grid", view_ == View::overview)) view_ = View::overview;
   ImGui::SameLine();
@@ -166,18 +212,39 @@ void HeadsPanel::draw_views() {
     ui::tooltip("Puts the rows shown, with all their digits, on the clipboard, for a spreadsheet.");
     return;
   }
-  bool first = true;
-  for (const HeadsShow what :
-       {HeadsShow::maps, HeadsShow::error, HeadsShow::k_for_target, HeadsShow::entropy, HeadsShow::sink, HeadsShow::band}) {
-    const float gap = first ? ImGui::GetFontSize() : 0.0F;
-    same_line_if_fits(button_width(name_of(what)) + gap);
-    if (first) ImGui::SetCursorPosX(ImGui::GetCursorPosX() + gap);
-    first = false;
-    if (ui::choice(name_of(what), show_ == what)) show_ = what;
-    const auto column = static_cast<HeadColumn>(static_cast<int>(what) + 1);
-    ui::tooltip(what == HeadsShow::maps ? "Exact attention, 64 x 64 pixels of mean probability on a logarithmic scale of each n."
-                                        : head_column_help(column, survey_.options()));
+  draw_shows();
+}
+
+void HeadsPanel::draw_shows() {
+  const auto help = [&](HeadsShow what) {
+    return what == HeadsShow::maps ? "Exact attention, 64 x 64 pixels of mean probability on a logarithmic scale of each n."
+                                   : head_column_help(column_of(what), survey_.options());
+  };
+  const float gap = ImGui::GetFontSize();
+  float width = 0.0F;
+  for (const HeadsShow what : heads_shows) width += button_width(name_of(what)) + ImGui::GetStyle().ItemSpacing.x;
+  ImGui::SameLine(0.0F, gap);
+  if (width <= ImGui::GetContentRegionAvail().x) {
+    for (const HeadsShow what : heads_shows) {
+      if (what != heads_shows.front()) ImGui::SameLine();
+      if (ui::choice(name_of(what), show_ == what)) show_ = what;
+      ui::tooltip(help(what));
+    }
+    return;
   }
+  // Two or three lines of choices would leave a low panel no room for the grid.
+  ImGui::PushStyleVarY(ImGuiStyleVar_FramePadding, 0.0F);
+  ImGui::SetNextItemWidth(7.5F * ImGui::GetFontSize());
+  if (ImGui::BeginCombo("##show", name_of(show_), ImGuiComboFlags_HeightLarge)) {
+    for (const HeadsShow what : heads_shows) {
+      if (ImGui::Selectable(name_of(what), show_ == what)) show_ = what;
+      ui::tooltip(help(what));
+    }
+    ImGui::EndCombo();
+  } else {
+    ui::tooltip(help(show_));
+  }
+  ImGui::PopStyleVar();
 }
 
 void HeadsPanel::draw_filter() {
@@ -190,13 +257,13 @@ void HeadsPanel::draw_filter() {
   ImGui::InputTextWithHint("##filter", "filter: layer 3 error<0.2", &filter_text_);
   ImGui::PopStyleVar();
   ui::tooltip(
-      "Conditions that must all hold, as in: layer 3-5 error<0.2 sink>50% k<=16. Names: layer, head, error, k, entropy, "
-      "sink, band.");
+      "Conditions that must all hold, as in: layer 3-5 error<0.2 sink>50% k<=16, or rung <= rank one. Names: layer, head, "
+      "error, k, rank, lag, lags, rung, entropy, sink, band.");
   if (!filter_.problem.empty()) ui::wrapped(filter_.problem, ui::error_colour());
 }
 
 const std::map<HeadSurvey::LayerHead, double>& HeadsPanel::errors_for(const AnalysisRequest& request) {
-  const auto& options = survey_.options().recover;
+  const auto& options = survey_.options().summary.recover;
   const bool same =
       survey_.source() && survey_.source()->id() == request.source && survey_.n() >= request.n && request.options() == options;
   const std::uint64_t wanted = same ? survey_.version() : 0;
@@ -212,13 +279,16 @@ const std::map<HeadSurvey::LayerHead, double>& HeadsPanel::errors_for(const Anal
 }
 
 std::string HeadsPanel::csv() const {
-  const auto& options = survey_.options();
+  const auto& options = survey_.options().summary;
+  const auto& ladder = survey_.options().ladder;
   std::vector<std::string> remarks;
   if (const auto& source = survey_.source()) {
-    remarks.push_back(fmt::format(
-        "{}, first {} tokens; recover k {}, T {}, delta {}, eps {}, {} search; target error {}, k up to {}; sink {}, band {}",
-        source->name(), survey_.n(), options.recover.k, options.recover.T, options.recover.delta, options.recover.eps,
-        convbasis::name_of(options.recover.search), options.target_error, options.most_k, options.sink, options.band));
+    remarks.push_back(
+        fmt::format("{}, first {} tokens; recover k {}, T {}, delta {}, eps {}, {} search; target error {}, k up to {}; sink {}, "
+                    "band {}; ladder of band {}, columns {}, k {}",
+                    source->name(), survey_.n(), options.recover.k, options.recover.T, options.recover.delta, options.recover.eps,
+                    convbasis::name_of(options.recover.search), options.target_error, options.most_k, options.sink, options.band,
+                    ladder.band, ladder.columns, std::max<Index>(ladder.k, 1)));
   }
   return heads_csv(head_rows(survey_), remarks);
 }

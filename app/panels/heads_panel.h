@@ -43,13 +43,18 @@ class HeadsPanel {
   enum class View : std::uint8_t { overview, table };
   void show(View view) { view_ = view; }
   void show(HeadsShow what) { show_ = what; }
+  void make_ladders(bool make) { ladders_ = make; }
   void set_tokens(Index n) { wanted_n_ = std::max<Index>(n, 1); }
   void set_filter(std::string text) { filter_text_ = std::move(text); }
 
  private:
   void refresh();
   void draw_work(Index tokens);
+  void draw_buttons();
+  void draw_tokens(Index tokens);
+  void draw_ladder_choice(Index tokens);
   void draw_views();
+  void draw_shows();
   void draw_filter();
   void begin();
 
@@ -59,6 +64,7 @@ class HeadsPanel {
   HeadsOverview overview_;
   HeadsTable table_;
 
+  bool ladders_ = true;
   Index wanted_n_ = 1024;  ///< cut to the layers' tokens
   bool drawn_ = false;     ///< since the last poll()
   int frames_seen_ = 0;    ///< drawn in so many polls in a row, at most 2

@@ -13,43 +13,73 @@ namespace convscope {
 
 namespace {
 
-constexpr std::array<HeadColumn, head_column_count> columns{HeadColumn::layer,        HeadColumn::head,    HeadColumn::error,
-                                                            HeadColumn::k_for_target, HeadColumn::entropy, HeadColumn::sink,
-                                                            HeadColumn::band,         HeadColumn::best};
+/// As the settings of a table know a column: titles change with k, its identity does not.
+struct ColumnLook {
+  const char* name;
+  float weight;  ///< of the width
+};
+constexpr std::array<ColumnLook, head_column_count> looks{{{"layer", 4.2F},
+                                                           {"head", 3.7F},
+                                                           {"error", 5.8F},
+                                                           {"k", 5.2F},
+                                                           {"rank one", 5.4F},
+                                                           {"one lag", 5.0F},
+                                                           {"lags", 5.0F},
+                                                           {"rung", 7.6F},
+                                                           {"entropy", 5.0F},
+                                                           {"sink", 4.4F},
+                                                           {"band", 4.4F},
+                                                           {"best", 7.6F}}};
 
 /// Titles with their explanations; a click sorts.
-void draw_titles(const convbasis::HeadSummaryOptions& options) {
+void draw_titles(const SurveyOptions& options, std::span<const HeadRow> shown) {
   ImGui::TableNextRow(ImGuiTableRowFlags_Headers);
-  for (const HeadColumn column : columns) {
+  for (const HeadColumn column : head_columns) {
     ImGui::TableNextColumn();
     ImGui::PushID(static_cast<int>(column));
     const std::string title = head_column_title(column, options);
-    if (column != HeadColumn::best) {
+    if (!is_of_words(column)) {
       // Over the ends of the numbers, but for the arrow that shows the order.
       const float arrow = std::floor(0.65F * ImGui::GetFontSize() + ImGui::GetStyle().FramePadding.x);
       const float room = ImGui::GetContentRegionAvail().x - ImGui::CalcTextSize(title.c_str()).x - arrow;
       ImGui::SetCursorPosX(ImGui::GetCursorPosX() + std::max(0.0F, room));
     }
     ImGui::TableHeader(title.c_str());
-    ui::tooltip(head_column_help(column, options));
+    if (ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip)) {
+      const std::string median = head_median_help(shown, column);
+      ui::tooltip(head_column_help(column, options) + (median.empty() ? "" : "\n" + median));
+    }
     ImGui::PopID();
   }
 }
 
 /// Numbers end at the right edge, so that their digits stand below each other.
+void align(const std::string& text, HeadColumn column) {
+  if (is_of_words(column)) return;
+  const float room = ImGui::GetContentRegionAvail().x - ImGui::CalcTextSize(text.c_str()).x;
+  ImGui::SetCursorPosX(ImGui::GetCursorPosX() + std::max(0.0F, room));
+}
+
 void draw_cell(const HeadRow& row, HeadColumn column) {
   const std::string text = head_text(row, column);
-  const bool words = column == HeadColumn::best;
-  if (!words) {
-    const float room = ImGui::GetContentRegionAvail().x - ImGui::CalcTextSize(text.c_str()).x;
-    ImGui::SetCursorPosX(ImGui::GetCursorPosX() + std::max(0.0F, room));
-  }
-  const bool old = row.known.stale && (column == HeadColumn::error || words);
-  const bool weak = !row.known.summary || text.starts_with("none");
+  align(text, column);
+  const bool old = head_stale(row, column);
+  const bool weak = text == "–" || text.starts_with("none");
   if (old || (weak && column != HeadColumn::layer && column != HeadColumn::head)) {
     ui::dim(text);
   } else {
     ImGui::TextUnformatted(text.c_str());
+  }
+}
+
+/// Stays under the titles, like them.
+void draw_medians(std::span<const std::string> medians) {
+  ImGui::TableNextRow(ImGuiTableRowFlags_None);
+  for (std::size_t x = 0; x < medians.size(); ++x) {
+    if (!ImGui::TableNextColumn()) continue;
+    ImGui::TableSetBgColor(ImGuiTableBgTarget_CellBg, ImGui::GetColorU32(ImGuiCol_TableHeaderBg));
+    align(medians[x], head_columns[x]);
+    ui::dim(medians[x]);
   }
 }
 
@@ -60,6 +90,18 @@ std::vector<HeadOrder> orders_of(const ImGuiTableSortSpecs& specs) {
         {static_cast<HeadColumn>(specs.Specs[x].ColumnUserID), specs.Specs[x].SortDirection != ImGuiSortDirection_Descending});
   }
   return orders;
+}
+
+void setup_columns() {
+  for (const HeadColumn which : head_columns) {
+    // What is low is good in errors, k and rungs, what is high stands out in the others.
+    const bool falls = which == HeadColumn::sink || which == HeadColumn::band;
+    ImGuiTableColumnFlags flags = ImGuiTableColumnFlags_WidthStretch;
+    if (falls) flags |= ImGuiTableColumnFlags_PreferSortDescending;
+    if (which == HeadColumn::layer) flags |= ImGuiTableColumnFlags_DefaultSort;
+    const ColumnLook& look = looks[static_cast<std::size_t>(which)];
+    ImGui::TableSetupColumn(look.name, flags, look.weight, static_cast<ImGuiID>(which));
+  }
 }
 
 }  // namespace
@@ -77,36 +119,31 @@ void HeadsTable::refresh(std::span<const HeadRow> rows, std::span<const bool> pa
     if (passed[x]) shown_.push_back(rows[x]);
   }
   sort_heads(shown_, orders_);
+  for (const HeadColumn column : head_columns) {
+    const bool first = column == HeadColumn::layer;
+    medians_[static_cast<std::size_t>(column)] = first ? "median" : head_median_text(shown_, column);
+  }
 }
 
 std::optional<HeadSurvey::LayerHead> HeadsTable::draw(std::span<const HeadRow> rows, std::span<const bool> passed,
                                                       std::uint64_t version, HeadSurvey::LayerHead current,
-                                                      const convbasis::HeadSummaryOptions& options) {
+                                                      const SurveyOptions& options) {
   std::optional<HeadSurvey::LayerHead> asked;
   constexpr ImGuiTableFlags flags = ImGuiTableFlags_Sortable | ImGuiTableFlags_SortMulti | ImGuiTableFlags_ScrollX |
                                     ImGuiTableFlags_ScrollY | ImGuiTableFlags_SizingStretchProp | ImGuiTableFlags_BordersInnerH |
                                     ImGuiTableFlags_NoSavedSettings;
   const float em = ImGui::GetFontSize();
   const float room = ImGui::GetContentRegionAvail().x;
-  const float outer = std::min(room, 48.0F * em);
+  const float outer = std::min(room, 72.0F * em);
   // A narrower panel scrolls sideways rather than cut numbers.
-  const float inner = std::max(outer - ImGui::GetStyle().ScrollbarSize, 31.0F * em);
-  if (!ImGui::BeginTable("heads", static_cast<int>(columns.size()), flags, {outer, 0.0F}, inner)) return asked;
-  ImGui::TableSetupScrollFreeze(0, 1);
-  // Titles change with k; the identity of a column does not.
-  constexpr std::array<const char*, head_column_count> names{"layer", "head", "error", "k", "entropy", "sink", "band", "best"};
-  constexpr std::array<float, head_column_count> weights{3.6F, 3.6F, 5.4F, 4.6F, 4.6F, 4.0F, 4.0F, 6.5F};
-  for (std::size_t x = 0; x < columns.size(); ++x) {
-    // What is low is good in errors and k, what is high stands out in the others.
-    const bool falls = columns[x] == HeadColumn::sink || columns[x] == HeadColumn::band;
-    ImGuiTableColumnFlags column = ImGuiTableColumnFlags_WidthStretch;
-    if (falls) column |= ImGuiTableColumnFlags_PreferSortDescending;
-    if (columns[x] == HeadColumn::layer) column |= ImGuiTableColumnFlags_DefaultSort;
-    ImGui::TableSetupColumn(names[x], column, weights[x], static_cast<ImGuiID>(columns[x]));
-  }
-  draw_titles(options);
+  const float inner = std::max(outer - ImGui::GetStyle().ScrollbarSize, 54.0F * em);
+  if (!ImGui::BeginTable("heads", static_cast<int>(head_columns.size()), flags, {outer, 0.0F}, inner)) return asked;
+  ImGui::TableSetupScrollFreeze(2, 2);
+  setup_columns();
   refresh(rows, passed, version);
+  draw_titles(options, shown_);
   ImGui::PushFont(ui::mono_font());
+  draw_medians(medians_);
   ImGuiListClipper clipper;
   clipper.Begin(static_cast<int>(shown_.size()));
   while (clipper.Step()) {
@@ -120,9 +157,9 @@ std::optional<HeadSurvey::LayerHead> HeadsTable::draw(std::span<const HeadRow> r
       const bool hovered = ImGui::IsItemHovered(ImGuiHoveredFlags_ForTooltip);
       ImGui::SameLine(0.0F, 0.0F);
       draw_cell(row, HeadColumn::layer);
-      for (std::size_t column = 1; column < columns.size(); ++column) {
+      for (std::size_t column = 1; column < head_columns.size(); ++column) {
         ImGui::TableNextColumn();
-        draw_cell(row, columns[column]);
+        draw_cell(row, head_columns[column]);
       }
       ImGui::PopID();
       if (hovered) {

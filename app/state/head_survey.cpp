@@ -1,5 +1,6 @@
 #include "state/head_survey.h"
 
+#include "analysis/exact_part.h"
 #include "core/errors.h"
 #include "core/priority.h"
 #include "core/threads.h"
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <new>
 #include <utility>
 
@@ -16,22 +18,27 @@ namespace convscope {
 namespace {
 
 using convbasis::HeadSummary;
-using convbasis::HeadSummaryOptions;
+using convbasis::Ladder;
 using Clock = std::chrono::steady_clock;
 
 /// Frames are drawn for results; more of them than this a second would take the time that the work needs.
 constexpr auto wake_interval = std::chrono::milliseconds(250);
 
-/// Equal but for k.
-bool same_but_k(HeadSummaryOptions a, const HeadSummaryOptions& b) {
-  a.recover.k = b.recover.k;
-  return a == b;
+/// The same results but for what take_other_k() and take_other_ladder() make good.
+bool same_but_k(SurveyOptions a, const SurveyOptions& b) {
+  a.summary.recover.k = b.summary.recover.k;
+  return a.summary == b.summary;
 }
 
 /// What a layer of fewer tokens allows.
-HeadSummaryOptions cut(HeadSummaryOptions options, Index n) {
-  options.recover.k = std::clamp<Index>(options.recover.k, 1, n);
-  options.recover.T = std::clamp<Index>(options.recover.T, 1, n);
+SurveyOptions cut(SurveyOptions options, Index n) {
+  auto& recover = options.summary.recover;
+  recover.k = std::clamp<Index>(recover.k, 1, n);
+  recover.T = std::clamp<Index>(recover.T, 1, n);
+  auto& ladder = options.ladder;
+  ladder.band = std::clamp<Index>(ladder.band, 0, n);
+  ladder.columns = std::clamp<Index>(ladder.columns, 0, n);
+  ladder.k = std::clamp<Index>(ladder.k, 1, n);  // of k = 0, rank one alone, one lag vector is still worth knowing
   return options;
 }
 
@@ -47,8 +54,10 @@ std::string about(double seconds) {
 
 std::string progress_text(const SurveyProgress& progress) {
   const char* heads = progress.total == 1 ? "head" : "heads";
-  if (progress.done == progress.total) return fmt::format("{} {}", progress.total, heads);
-  const std::string count = fmt::format("{} of {} {}", progress.done, progress.total, heads);
+  const bool summaries = progress.done < progress.total;
+  if (progress.complete()) return fmt::format("{} {}{}", progress.total, heads, progress.ladders_total > 0 ? ", ladders" : "");
+  const std::string count = summaries ? fmt::format("{} of {} {}", progress.done, progress.total, heads)
+                                      : fmt::format("{} {}, ladders of {}", progress.total, heads, progress.ladders_done);
   if (progress.held) return count + ", waiting";
   if (!progress.running) return count;
   if (progress.seconds_left <= 0.0) return count;
@@ -64,15 +73,16 @@ HeadSurvey::~HeadSurvey() {
   thread_.join();
 }
 
-void HeadSurvey::want(std::shared_ptr<const Source> source, Index n, const HeadSummaryOptions& options) {
+void HeadSurvey::want(std::shared_ptr<const Source> source, Index n, const SurveyOptions& options) {
+  if (source == source_ && n == n_ && options == options_) return;
   const bool same = source == source_ && n == n_ && same_but_k(options, options_);
-  if (same && options.recover.k == options_.recover.k) return;
   stop();
   source_ = std::move(source);
   n_ = n;
   options_ = options;
   if (same) {
     take_other_k();
+    take_other_ladder();
   } else {
     forget();
   }
@@ -82,8 +92,7 @@ void HeadSurvey::want(std::shared_ptr<const Source> source, Index n, const HeadS
 void HeadSurvey::forget() {
   heads_.clear();
   ++version_;
-  seconds_ = 0.0;
-  measured_ = 0;
+  summary_pace_ = ladder_pace_ = {};
   total_ = 0;
   if (!source_) return;
   for (const auto& layer : source_->layers()) total_ += layer.heads;
@@ -93,7 +102,7 @@ void HeadSurvey::take_other_k() {
   ++version_;
   for (auto& [place, head] : heads_) {
     if (!head.summary) continue;
-    const Index k = cut(options_, head.summary->n).recover.k;
+    const Index k = cut(options_, head.summary->n).summary.recover.k;
     head.stale = head.summary->options.recover.k != k;
     if (!head.stale) continue;
     if (auto known = convbasis::with_known_k(*head.summary, k)) {
@@ -103,29 +112,58 @@ void HeadSurvey::take_other_k() {
   }
 }
 
+void HeadSurvey::take_other_ladder() {
+  bool other = false;
+  for (auto& [place, head] : heads_) {
+    if (!head.ladder) {
+      head.ladder_failure.clear();  // which may not fail now
+      continue;
+    }
+    head.ladder_stale = head.ladder->options != cut(options_, head.ladder->n).ladder;
+    other = other || head.ladder_stale;
+  }
+  if (other) ladder_pace_ = {};  // k matters for the time
+}
+
 HeadSurvey::Job HeadSurvey::job_for(const convbasis::LayerInfo& layer, Index head) const {
-  const Index n = std::clamp<Index>(n_, 1, layer.size);
-  return {.place = {layer.layer, head}, .n = n, .options = cut(options_, n), .earlier = {}, .source = source_};
+  Job job;
+  job.place = {layer.layer, head};
+  job.n = std::clamp<Index>(n_, 1, layer.size);
+  job.options = cut(options_, job.n);
+  job.source = source_;
+  return job;
+}
+
+std::deque<HeadSurvey::Job> HeadSurvey::jobs() const {
+  std::deque<Job> summaries;
+  std::deque<Job> ladders;
+  for (const auto& layer : source_->layers()) {
+    for (Index head = 0; head < layer.heads; ++head) {
+      Job job = job_for(layer, head);
+      const auto place = heads_.find(job.place);
+      const SurveyedHead known = place == heads_.end() ? SurveyedHead{} : place->second;
+      if (!known.failure.empty()) continue;
+      const bool has_ladder = (known.ladder && !known.ladder_stale) || !known.ladder_failure.empty();
+      if (options_.ladders && job.n <= ladder_limit && !has_ladder) {
+        ladders.push_back(job);
+        ladders.back().ladder = true;
+      }
+      if (known.summary && !known.stale) continue;
+      job.earlier = known.summary;
+      summaries.push_back(std::move(job));
+    }
+  }
+  std::ranges::move(ladders, std::back_inserter(summaries));
+  return summaries;
 }
 
 void HeadSurvey::start() {
   started_ = true;
   if (!source_) return;
   stop();
-  std::deque<Job> jobs;
-  for (const auto& layer : source_->layers()) {
-    for (Index head = 0; head < layer.heads; ++head) {
-      Job job = job_for(layer, head);
-      const auto known = heads_.find(job.place);
-      if (known != heads_.end()) {
-        if (!known->second.stale) continue;
-        job.earlier = known->second.summary;
-      }
-      jobs.push_back(std::move(job));
-    }
-  }
+  std::deque<Job> wanted = jobs();
   const std::lock_guard lock(mutex_);
-  waiting_ = std::move(jobs);
+  waiting_ = std::move(wanted);
   changed_.notify_one();
 }
 
@@ -147,7 +185,7 @@ void HeadSurvey::hold(bool held) {
   if (held == held_) return;
   held_ = held;
   if (held) {
-    running_.request_stop();
+    if (many_threads_) running_.request_stop();  // and begun again with one
   } else {
     changed_.notify_one();
   }
@@ -162,21 +200,43 @@ void HeadSurvey::poll() {
     round = round_;
   }
   for (Arrival& arrival : arrived) {
-    if (arrival.round != round) continue;
-    heads_[arrival.place] = std::move(arrival.head);
-    seconds_ += arrival.seconds;
-    ++measured_;
-    ++version_;
+    if (arrival.round == round) take(std::move(arrival));
+  }
+}
+
+void HeadSurvey::take(Arrival arrival) {
+  Pace& pace = arrival.ladder ? ladder_pace_ : summary_pace_;
+  pace.seconds += arrival.seconds;
+  ++pace.jobs;
+  ++version_;
+  SurveyedHead& head = heads_[arrival.place];
+  if (arrival.ladder) {
+    head.ladder = std::move(arrival.head.ladder);
+    head.ladder_failure = std::move(arrival.head.ladder_failure);
+    head.ladder_stale = false;
+  } else {
+    head.summary = std::move(arrival.head.summary);
+    head.failure = std::move(arrival.head.failure);
+    head.stale = false;
   }
 }
 
 SurveyProgress HeadSurvey::progress() const {
   SurveyProgress progress;
   progress.total = total_;
-  progress.done = std::ranges::count_if(heads_, [](const auto& entry) { return !entry.second.stale; });
-  if (measured_ > 0) {
-    progress.seconds_left = seconds_ / static_cast<double>(measured_) * static_cast<double>(progress.total - progress.done);
+  if (source_ && options_.ladders) {
+    for (const auto& layer : source_->layers()) {
+      if (std::min(n_, layer.size) <= ladder_limit) progress.ladders_total += layer.heads;
+    }
   }
+  for (const auto& [place, head] : heads_) {
+    if ((head.summary && !head.stale) || !head.failure.empty()) ++progress.done;
+    const bool ladder = (head.ladder && !head.ladder_stale) || !head.ladder_failure.empty() || !head.failure.empty();
+    if (ladder && progress.ladders_total > 0) ++progress.ladders_done;
+  }
+  progress.ladders_done = std::min(progress.ladders_done, progress.ladders_total);
+  progress.seconds_left = progress.done < progress.total ? summary_pace_.left(progress.total - progress.done)
+                                                         : ladder_pace_.left(progress.ladders_total - progress.ladders_done);
   const std::lock_guard lock(mutex_);
   const bool work = started_ && (!waiting_.empty() || working_ || !arrived_.empty());
   progress.held = work && held_;
@@ -187,32 +247,36 @@ SurveyProgress HeadSurvey::progress() const {
 void HeadSurvey::work(const std::stop_token& quit) {
   convbasis::lower_own_priority();
   std::unique_lock lock(mutex_);
-  while (changed_.wait(lock, quit, [this] { return !held_ && !waiting_.empty(); })) {
+  while (changed_.wait(lock, quit, [this] { return may_begin(); })) {
     Job job = std::move(waiting_.front());
     waiting_.pop_front();
     const std::uint64_t round = round_;
     running_ = std::stop_source();
-    const std::stop_token stop = running_.get_token();
+    convbasis::RunContext context;
+    context.stop = running_.get_token();
+    context.threads = job.one_thread ? 1 : std::max(1, convbasis::thread_count({}) - 1);
+    many_threads_ = context.threads > 1;
     working_ = true;
     lock.unlock();
-    Arrival arrival{.round = round, .place = job.place, .head = {}, .seconds = 0.0};
+    Arrival arrival{.round = round, .place = job.place, .ladder = job.ladder, .head = {}, .seconds = 0.0};
     bool finished = true;
     const auto began = Clock::now();
     try {
-      arrival.head = run(job, stop);
+      arrival.head = run(job, context);
     } catch (const convbasis::Cancelled&) {
       finished = false;
     }
     arrival.seconds = std::chrono::duration<double>(Clock::now() - began).count();
     lock.lock();
-    working_ = false;
+    working_ = many_threads_ = false;
     if (round_ != round) continue;
-    if (finished) {
-      arrived_.push_back(std::move(arrival));
-    } else {
-      waiting_.push_front(std::move(job));  // it was held
+    if (!finished) {
+      job.one_thread = true;
+      waiting_.push_front(std::move(job));
+      continue;
     }
-    if (Clock::now() - last_wake_ < wake_interval && !waiting_.empty()) continue;
+    arrived_.push_back(std::move(arrival));
+    if (Clock::now() - last_wake_ < wake_interval && may_begin()) continue;
     last_wake_ = Clock::now();
     lock.unlock();
     wake_();
@@ -220,23 +284,28 @@ void HeadSurvey::work(const std::stop_token& quit) {
   }
 }
 
-SurveyedHead HeadSurvey::run(const Job& job, const std::stop_token& stop) {
-  convbasis::RunContext context;
-  context.stop = stop;
-  context.threads = std::max(1, convbasis::thread_count({}) - 1);
+SurveyedHead HeadSurvey::run(const Job& job, const convbasis::RunContext& context) {
   SurveyedHead result;
+  std::string& failure = job.ladder ? result.ladder_failure : result.failure;
   try {
     const auto tensors = job.source->load(job.place.first, job.place.second, job.n);
     context.check();
-    result.summary = std::make_shared<const HeadSummary>(
-        job.earlier ? convbasis::with_k(*job.earlier, tensors.view(), job.options.recover.k, context)
-                    : convbasis::summarize_head(tensors.view(), job.options, context));
+    const auto head = tensors.view();
+    const auto& summary = job.options.summary;
+    if (job.ladder) {
+      const auto exact = convbasis::exact_part(head, context);
+      result.ladder = std::make_shared<const Ladder>(convbasis::make_ladder(head, exact, job.options.ladder, context));
+    } else {
+      result.summary =
+          std::make_shared<const HeadSummary>(job.earlier ? convbasis::with_k(*job.earlier, head, summary.recover.k, context)
+                                                          : convbasis::summarize_head(head, summary, context));
+    }
   } catch (const convbasis::Cancelled&) {
     throw;
   } catch (const std::bad_alloc&) {
-    result.failure = "not enough memory for this; a smaller n needs less";
+    failure = "not enough memory for this; a smaller n needs less";
   } catch (const std::exception& error) {
-    result.failure = error.what();
+    failure = error.what();
   }
   return result;
 }

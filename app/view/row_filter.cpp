@@ -37,6 +37,19 @@ class Reader {
     rest_.remove_prefix(text.size());
     return true;
   }
+  /// The longest of the words of a column that the text begins with, whatever their case.
+  std::optional<double> word_of(std::span<const FilterWord> words, std::size_t column) {
+    const FilterWord* longest = nullptr;
+    for (const FilterWord& word : words) {
+      const std::size_t length = word.text.size();
+      if (word.column != column || (longest != nullptr && longest->text.size() >= length)) continue;
+      const bool ends = length >= rest_.size() || !is_letter(rest_[length]);
+      if (ends && lower(rest_.substr(0, length)) == word.text) longest = &word;
+    }
+    if (longest == nullptr) return std::nullopt;
+    take(longest->text.size());
+    return longest->value;
+  }
   /// A number, divided by 100 when a percent sign follows.
   std::optional<double> number() {
     double value = 0.0;
@@ -78,6 +91,20 @@ std::string listed(std::span<const FilterName> names) {
   return text;
 }
 
+/// "a number", or "one of band, rank one": what belongs after a comparison, with an example.
+std::string wanted_after(std::string_view name, std::size_t column, std::span<const FilterWord> words) {
+  std::string list;
+  std::string_view example = "0.2";
+  for (const FilterWord& word : words) {
+    if (word.column != column) continue;
+    if (list.empty()) example = word.text;
+    list += (list.empty() ? "" : ", ") + std::string(word.text);
+  }
+  const std::string what = list.empty() ? "a number" : "one of " + list;
+  return "a comparison and " + what + " belong there, as in " + std::string(name) + (list.empty() ? " < " : " = ") +
+         std::string(example);
+}
+
 /// The first few characters of what was not understood, never half of a UTF-8 character.
 std::string piece(std::string_view text) {
   std::size_t length = std::min<std::size_t>(text.size(), 12);
@@ -112,7 +139,7 @@ bool RowFilter::matches(std::span<const double> values) const {
   return std::ranges::all_of(conditions_, [&](const Condition& condition) { return condition.holds(values[condition.column]); });
 }
 
-ParsedFilter parse_filter(std::string_view text, std::span<const FilterName> names) {
+ParsedFilter parse_filter(std::string_view text, std::span<const FilterName> names, std::span<const FilterWord> words) {
   using Comparison = RowFilter::Comparison;
   // Two characters before the one they begin with.
   constexpr std::array<std::pair<std::string_view, Comparison>, 7> comparisons{{{"<=", Comparison::less_or_equal},
@@ -122,7 +149,7 @@ ParsedFilter parse_filter(std::string_view text, std::span<const FilterName> nam
                                                                                 {"<", Comparison::less},
                                                                                 {">", Comparison::greater},
                                                                                 {"=", Comparison::equal}}};
-  const auto problem = [](std::string words) { return ParsedFilter{{}, std::move(words)}; };
+  const auto problem = [](std::string what) { return ParsedFilter{{}, std::move(what)}; };
   ParsedFilter parsed;
   Reader reader(text);
   while (true) {
@@ -141,13 +168,15 @@ ParsedFilter parse_filter(std::string_view text, std::span<const FilterName> nam
     const auto comparison = std::ranges::find_if(comparisons, [&](const auto& entry) { return reader.accept(entry.first); });
     if (comparison != comparisons.end()) condition.comparison = comparison->second;
     reader.skip(" \t");
-    const auto number = reader.number();
+    // Words first: one may begin with a digit.
+    const auto word = reader.word_of(words, condition.column);
+    const auto number = word ? word : reader.number();
     if (!number) {
       const std::string found = reader.at_end() ? "the text ends" : "there is \"" + piece(reader.rest()) + "\"";
-      return problem("after \"" + name + "\" " + found + "; a comparison and a number belong there, as in " + name + " < 0.2");
+      return problem("after \"" + name + "\" " + found + "; " + wanted_after(name, condition.column, words));
     }
     condition.number = *number;
-    if (comparison == comparisons.end() && reader.accept("-")) {
+    if (comparison == comparisons.end() && !word && reader.accept("-")) {
       const auto last = reader.number();
       if (!last) return problem("the range after \"" + name + "\" has no end; it is written as in " + name + " 3-5");
       condition.comparison = Comparison::between;

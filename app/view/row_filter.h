@@ -16,9 +16,16 @@ struct FilterName {
   std::size_t column = 0;
 };
 
+/// A word that stands for a value of a column: "rank one". Lower case; may contain spaces.
+struct FilterWord {
+  std::string_view text;
+  std::size_t column = 0;
+  double value = 0.0;
+};
+
 /// Conditions that must all hold. A condition is a name, a comparison (<, <=, >, >=, =, !=; none means =) and a number, which may
-/// end in %; or a name and a range of numbers, "layer 3-5", both ends included. Spaces, commas and the word "and" separate
-/// conditions; upper and lower case are the same.
+/// end in %, or a word of the column; or a name and a range of numbers, "layer 3-5", both ends included. Spaces, commas and the
+/// word "and" separate conditions; upper and lower case are the same.
 class RowFilter {
  public:
   /// True when every condition holds for the values of a row, by column. A NaN, a value that is not known, fulfils none.
@@ -26,7 +33,8 @@ class RowFilter {
   bool empty() const { return conditions_.empty(); }
 
  private:
-  friend struct ParsedFilter parse_filter(std::string_view text, std::span<const FilterName> names);
+  friend struct ParsedFilter parse_filter(std::string_view text, std::span<const FilterName> names,
+                                          std::span<const FilterWord> words);
   enum class Comparison { less, less_or_equal, greater, greater_or_equal, equal, different, between };
   struct Condition {
     std::size_t column = 0;
@@ -43,7 +51,8 @@ struct ParsedFilter {
   std::string problem;  ///< what is wrong and what would be right, one line; empty when nothing is
 };
 
-/// Never throws for bad text. Names are lower-case letters; the problem lists the first name of each column.
-ParsedFilter parse_filter(std::string_view text, std::span<const FilterName> names);
+/// Never throws for bad text. Names are lower-case letters; the problem lists the first name of each column. Of several
+/// `words` that fit the longest is taken.
+ParsedFilter parse_filter(std::string_view text, std::span<const FilterName> names, std::span<const FilterWord> words = {});
 
 }  // namespace convscope

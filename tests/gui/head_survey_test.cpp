@@ -1,12 +1,16 @@
 // The survey of all heads without a window, and its table: order, filter, texts.
 
 #include "state/head_survey.h"
+#include "analysis/exact_part.h"
+#include "analysis/ladder.h"
 #include "state/head_table.h"
 #include "support/tensor_bytes.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -20,7 +24,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using convbasis::HeadSummary;
-using convbasis::HeadSummaryOptions;
+using convbasis::Ladder;
 using Place = HeadSurvey::LayerHead;
 
 /// A file of `layers` layers with `heads` heads of n x 8 Gaussian tensors; a head of layer 1 can hold a NaN.
@@ -59,11 +63,19 @@ class HeadSurveyTest : public testing::Test {
   void finish() {
     poll_until([this] { return !survey_.progress().running; });
   }
-  static HeadSummaryOptions options(Index k) {
-    HeadSummaryOptions options;
-    options.recover.k = k;
-    options.most_k = 16;
+  static SurveyOptions options(Index k) {
+    SurveyOptions options;
+    options.summary.recover.k = k;
+    options.summary.most_k = 16;
     return options;
+  }
+  static SurveyOptions with_ladders(Index k, Index band = 8, Index columns = 2) {
+    SurveyOptions all = options(k);
+    all.ladder.k = k;
+    all.ladder.band = band;
+    all.ladder.columns = columns;
+    all.ladders = true;
+    return all;
   }
 
   convbasis::test::TemporaryFolder folder_;
@@ -93,7 +105,8 @@ TEST_F(HeadSurveyTest, SummarisesEveryHead) {
   ASSERT_EQ(survey_.heads().size(), 6U);
   for (const auto& [place, head] : survey_.heads()) {
     ASSERT_TRUE(head.summary) << head.failure;
-    const HeadSummary expected = convbasis::summarize_head(source->load(place.first, place.second, 50).view(), options(4));
+    const HeadSummary expected =
+        convbasis::summarize_head(source->load(place.first, place.second, 50).view(), options(4).summary);
     EXPECT_EQ(head.summary->n, 50);
     EXPECT_NEAR(head.summary->error, expected.error, 1e-5);
     EXPECT_NEAR(head.summary->entropy, expected.entropy, 1e-5);
@@ -124,7 +137,7 @@ TEST_F(HeadSurveyTest, AnotherKKeepsTheRestAndOnlyRedoesErrors) {
     EXPECT_FALSE(head.stale);
     EXPECT_EQ(head.summary->options.recover.k, 11);
     EXPECT_EQ(head.summary->thumbnail.size(), before.at(place).summary->thumbnail.size());
-    const auto expected = convbasis::summarize_head(source->load(place.first, place.second, 60).view(), options(11));
+    const auto expected = convbasis::summarize_head(source->load(place.first, place.second, 60).view(), options(11).summary);
     EXPECT_NEAR(head.summary->error, expected.error, 1e-5);
   }
 }
@@ -193,6 +206,135 @@ TEST_F(HeadSurveyTest, HeldIsNotRunning) {
   EXPECT_EQ(survey_.heads().size(), 16U);
 }
 
+TEST_F(HeadSurveyTest, HeldTheHeadUnderWayIsFinishedAndNoOtherBegun) {
+  survey_.want(open(4, 8, 2048), 2048, options(4));
+  survey_.start();
+  bool finished = false;
+  // A hold may fall between two heads, but not again and again.
+  for (int x = 0; x < 20 && !finished; ++x) {
+    survey_.hold(false);
+    std::this_thread::sleep_for(5ms);
+    survey_.hold(true);
+    const int wakes = wakes_.load();
+    survey_.poll();
+    const std::size_t known = survey_.heads().size();
+    std::this_thread::sleep_for(150ms);
+    survey_.poll();
+    EXPECT_LE(survey_.heads().size(), known + 1);
+    finished = survey_.heads().size() > known;
+    EXPECT_TRUE(!finished || wakes_.load() > wakes) << "the window is not told of it";
+  }
+  EXPECT_TRUE(finished);
+  EXPECT_TRUE(survey_.progress().held);
+}
+
+TEST_F(HeadSurveyTest, LaddersComeAfterTheSummaries) {
+  const auto source = open(2, 2, 60);
+  survey_.want(source, 50, with_ladders(4));
+  survey_.start();
+  poll_until([this] {
+    const bool some = std::ranges::any_of(survey_.heads(), [](const auto& entry) { return entry.second.ladder != nullptr; });
+    EXPECT_TRUE(!some || survey_.heads().size() == 4U) << "a ladder before a summary";
+    return !survey_.progress().running;
+  });
+  EXPECT_EQ(progress_text(survey_.progress()), "4 heads, ladders");
+  for (const auto& [place, head] : survey_.heads()) {
+    ASSERT_TRUE(head.ladder) << head.ladder_failure;
+    EXPECT_FALSE(head.ladder_stale);
+    const auto tensors = source->load(place.first, place.second, 50);
+    const auto view = tensors.view();
+    const Ladder expected = convbasis::make_ladder(view, convbasis::exact_part(view), with_ladders(4).ladder);
+    ASSERT_EQ(head.ladder->rungs.size(), expected.rungs.size());
+    ASSERT_EQ(expected.rungs.size(), rung_count);
+    for (std::size_t x = 0; x < expected.rungs.size(); ++x) {
+      EXPECT_EQ(head.ladder->rungs[x].key, expected.rungs[x].key);
+      // The exact rows may be summed in another order by another number of threads.
+      EXPECT_NEAR(head.ladder->rungs[x].error, expected.rungs[x].error, 1e-5);
+    }
+  }
+}
+
+TEST_F(HeadSurveyTest, AnotherBandKeepsLaddersUntilTheyAreMadeAnew) {
+  const auto source = open(2, 2, 60);
+  survey_.want(source, 60, with_ladders(4));
+  survey_.start();
+  finish();
+  const auto before = survey_.heads();
+  survey_.hold(true);
+  survey_.want(source, 60, with_ladders(4, 20));
+  EXPECT_EQ(survey_.progress().done, 4);
+  EXPECT_EQ(survey_.progress().ladders_done, 0);
+  EXPECT_EQ(progress_text(survey_.progress()), "4 heads, ladders of 0, waiting");
+  for (const auto& [place, head] : survey_.heads()) {
+    EXPECT_TRUE(head.ladder_stale);
+    EXPECT_EQ(head.ladder, before.at(place).ladder) << "kept";
+    EXPECT_FALSE(head.stale);
+  }
+  // Back again nothing is lost.
+  survey_.want(source, 60, with_ladders(4));
+  EXPECT_TRUE(survey_.progress().complete());
+  survey_.want(source, 60, with_ladders(4, 500, 500));  // cut to the tokens
+  survey_.hold(false);
+  finish();
+  for (const auto& [place, head] : survey_.heads()) {
+    EXPECT_FALSE(head.ladder_stale);
+    EXPECT_EQ(head.ladder->options.band, 60);
+    EXPECT_EQ(head.ladder->options.columns, 60);
+    EXPECT_EQ(head.summary, before.at(place).summary) << "not made twice";
+    EXPECT_LT(head.ladder->find(convbasis::rung::band)->error, 1e-5) << "all is exact";
+  }
+}
+
+TEST_F(HeadSurveyTest, LaddersCanBeWantedLaterAndNoMore) {
+  const auto source = open(2, 2, 60);
+  survey_.want(source, 60, options(4));
+  survey_.start();
+  finish();
+  EXPECT_EQ(survey_.progress().ladders_total, 0);
+  EXPECT_EQ(progress_text(survey_.progress()), "4 heads");
+  const auto summaries = survey_.heads();
+  survey_.want(source, 60, with_ladders(4));
+  EXPECT_EQ(survey_.progress().ladders_total, 4);
+  finish();
+  const auto ladders = survey_.heads();
+  for (const auto& [place, head] : ladders) {
+    EXPECT_EQ(head.summary, summaries.at(place).summary);
+    EXPECT_TRUE(head.ladder);
+  }
+  SurveyOptions none = with_ladders(4);
+  none.ladders = false;
+  survey_.want(source, 60, none);
+  EXPECT_EQ(survey_.heads(), ladders) << "what is there stays";
+  EXPECT_TRUE(survey_.progress().complete());
+}
+
+TEST_F(HeadSurveyTest, LongHeadsGetNoLadder) {
+  const Index limit = HeadSurvey::ladder_limit;
+  const auto source = open(1, 1, static_cast<int>(limit) + 1);
+  survey_.want(source, limit + 1, with_ladders(4));
+  EXPECT_EQ(survey_.progress().ladders_total, 0);
+  survey_.want(source, limit, with_ladders(4));
+  EXPECT_EQ(survey_.progress().ladders_total, 1);
+}
+
+TEST_F(HeadSurveyTest, ABrokenHeadHasNoLadderEither) {
+  survey_.want(open(3, 2, 30, true), 30, with_ladders(4));
+  survey_.start();
+  finish();
+  EXPECT_TRUE(survey_.progress().complete());
+  EXPECT_FALSE(survey_.heads().at({1, 1}).ladder);
+  EXPECT_THAT(survey_.heads().at({1, 1}).failure, testing::HasSubstr("layers.1"));
+  EXPECT_TRUE(survey_.heads().at({2, 1}).ladder);
+}
+
+TEST_F(HeadSurveyTest, KOfNoLagVectorsMakesTheRungOfOne) {
+  survey_.want(open(1, 1, 40), 40, with_ladders(0));
+  survey_.start();
+  finish();
+  EXPECT_EQ(survey_.heads().at({0, 0}).summary->options.recover.k, 1);
+  EXPECT_TRUE(survey_.heads().at({0, 0}).ladder->find(convbasis::rung::one_lag_vector));
+}
+
 TEST_F(HeadSurveyTest, ABrokenHeadIsExplainedAndTheOthersAreMade) {
   survey_.want(open(3, 2, 30, true), 30, options(4));
   survey_.start();
@@ -233,7 +375,38 @@ HeadRow row(Index layer, Index head, double error, std::optional<Index> k, doubl
   summary->sink_mass = sink;
   summary->band_mass = 0.25;
   summary->errors = {{1, 1.5}, {16, error}};
-  return {layer, head, {.summary = summary, .stale = false, .failure = {}}};
+  HeadRow row{layer, head, {}};
+  row.known.summary = summary;
+  return row;
+}
+
+/// With the errors of the rungs from the exact columns alone up, as many as there are.
+HeadRow with_ladder(HeadRow row, std::vector<double> errors) {
+  constexpr std::array keys{convbasis::rung::columns,  convbasis::rung::band,           convbasis::rung::rest_mass,
+                            convbasis::rung::rank_one, convbasis::rung::one_lag_vector, convbasis::rung::lag_vectors};
+  Ladder ladder;
+  ladder.n = 1024;
+  for (std::size_t x = 0; x < errors.size(); ++x) {
+    convbasis::LadderRung rung;
+    rung.key = keys.at(x);
+    rung.band = 64;
+    rung.columns = 16;
+    rung.k = x == 5 ? 16 : 1;
+    rung.error = errors[x];
+    ladder.rungs.push_back(rung);
+  }
+  row.known.ladder = std::make_shared<const Ladder>(std::move(ladder));
+  return row;
+}
+
+/// The target error is 5 %.
+std::vector<HeadRow> ladder_rows() {
+  return {with_ladder(row(0, 0, 0.9, {}), {0.8, 0.5, 0.4, 0.2, 0.04, 0.03}),
+          with_ladder(row(0, 1, 0.02, 12), {0.8, 0.5, 0.4, 0.05, 0.045, 0.04}),
+          with_ladder(row(1, 0, 1.2, {}), {1.9, 1.5, 1.4, 1.3, 1.2, 1.1}),
+          row(1, 1, 0.5, {}),
+          HeadRow{2, 0, {}},
+          with_ladder(row(2, 1, 0.9, {}), {0.8, 0.5, 0.4, 0.2, 0.1, 0.03})};
 }
 
 std::vector<HeadRow> example_rows() {
@@ -288,7 +461,82 @@ TEST(HeadTable, Filters) {
   EXPECT_EQ(left("sink > 60 %"), (std::vector<Place>{{1, 0}}));
   EXPECT_EQ(left("k < 300 layer 1-2"), (std::vector<Place>{{2, 0}}));
   EXPECT_EQ(left("k > 256"), (std::vector<Place>{{0, 0}, {1, 0}})) << "none is more than any k";
-  EXPECT_THAT(parse_head_filter("size 3").problem, testing::HasSubstr("layer, head, error, k, entropy, sink or band"));
+  EXPECT_THAT(parse_head_filter("size 3").problem,
+              testing::HasSubstr("layer, head, error, k, rank, lag, lags, rung, entropy, sink or band"));
+}
+
+TEST(HeadTable, ReadsTheLadder) {
+  auto rows = ladder_rows();
+  const auto texts = [&](HeadColumn column) {
+    std::vector<std::string> all;
+    for (const HeadRow& row : rows) all.push_back(head_text(row, column));
+    return all;
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(texts(HeadColumn::rung), ElementsAre("1 lag vector", "rank one", "none", "–", "–", "16 lag vectors"));
+  EXPECT_THAT(texts(HeadColumn::rank_one), ElementsAre("0.200", "0.0500", "1.30", "–", "–", "0.200"));
+  EXPECT_THAT(texts(HeadColumn::one_lag_vector), ElementsAre("0.0400", "0.0450", "1.20", "–", "–", "0.100"));
+  EXPECT_THAT(texts(HeadColumn::lag_vectors), ElementsAre("0.0300", "0.0400", "1.10", "–", "–", "0.0300"));
+  EXPECT_THAT(texts(HeadColumn::best),
+              ElementsAre("16 lag vectors", "recover", "none < 100 %", "recover", "–", "16 lag vectors"));
+  sort_heads(rows, std::array{HeadOrder{HeadColumn::rung, true}});
+  EXPECT_EQ(order_of(rows), (std::vector<Place>{{0, 1}, {0, 0}, {2, 1}, {1, 0}, {1, 1}, {2, 0}})) << "by place, not by name";
+  rows = ladder_rows();
+  EXPECT_THAT(head_details(rows[0]), testing::HasSubstr("\n   0.200  + rank one"));
+  EXPECT_THAT(head_details(rows[3]), testing::Not(testing::HasSubstr("ladder")));
+  rows[0].known.ladder_stale = true;
+  EXPECT_TRUE(head_stale(rows[0], HeadColumn::rank_one));
+  EXPECT_FALSE(head_stale(rows[0], HeadColumn::error));
+  EXPECT_THAT(head_details(rows[0]), testing::HasSubstr("being made anew"));
+}
+
+TEST(HeadTable, OneLagVectorIsTheTopRungOfKOne) {
+  HeadRow one = with_ladder(row(0, 0, 0.9, {}), {0.8, 0.5, 0.4, 0.2, 0.1});
+  Ladder ladder = *one.known.ladder;
+  ladder.options.k = 1;
+  one.known.ladder = std::make_shared<const Ladder>(ladder);
+  EXPECT_EQ(head_value(one, HeadColumn::lag_vectors), 0.1);
+  EXPECT_EQ(head_text(one, HeadColumn::rung), "none");
+}
+
+TEST(HeadTable, FiltersByTheLadder) {
+  const auto left = [](std::string_view text) {
+    const ParsedFilter parsed = parse_head_filter(text);
+    EXPECT_EQ(parsed.problem, "") << text;
+    auto rows = ladder_rows();
+    std::erase_if(rows, [&](const HeadRow& row) { return !passes(parsed.filter, row); });
+    return order_of(rows);
+  };
+  EXPECT_EQ(left("lag < 0.1"), (std::vector<Place>{{0, 0}, {0, 1}}));
+  EXPECT_EQ(left("rung = rank one"), (std::vector<Place>{{0, 1}}));
+  EXPECT_EQ(left("Rung=1 Lag Vector lags<5%"), (std::vector<Place>{{0, 0}}));
+  EXPECT_EQ(left("rung <= 1 lag vector, rank<0.1"), (std::vector<Place>{{0, 1}}));
+  EXPECT_EQ(left("rung = k lag vectors"), (std::vector<Place>{{2, 1}}));
+  EXPECT_EQ(left("rung none"), (std::vector<Place>{{1, 0}}));
+  EXPECT_EQ(left("rung != none"), (std::vector<Place>{{0, 0}, {0, 1}, {2, 1}}));
+  EXPECT_EQ(left("rung <= 4"), (std::vector<Place>{{0, 1}}));
+  EXPECT_THAT(parse_head_filter("rung = rank").problem, testing::HasSubstr("one of columns, band, rest mass, rank one"));
+  EXPECT_THAT(parse_head_filter("rung = bandit").problem, testing::HasSubstr("rung = columns"));
+  EXPECT_THAT(parse_head_filter("lag = rank one").problem, testing::HasSubstr("a number"));
+}
+
+TEST(HeadTable, Medians) {
+  const auto rows = ladder_rows();
+  EXPECT_EQ(head_median_text(rows, HeadColumn::rank_one), "0.200");
+  EXPECT_DOUBLE_EQ(head_median(rows, HeadColumn::one_lag_vector), (0.045 + 0.1) / 2.0);
+  EXPECT_EQ(head_median_text(rows, HeadColumn::rung), "1 lag vector") << "the lower of two";
+  EXPECT_EQ(head_median_text(rows, HeadColumn::k_for_target), "none") << "infinite, not unknown";
+  EXPECT_EQ(head_median_text(rows, HeadColumn::layer), "");
+  EXPECT_EQ(head_median_help(rows, HeadColumn::rank_one), "Median over 4 heads: 0.200.");
+  EXPECT_TRUE(std::isnan(head_median({}, HeadColumn::error)));
+  EXPECT_EQ(head_median_help({}, HeadColumn::error), "");
+}
+
+TEST(HeadTable, ExportsTheLadder) {
+  const std::string text = heads_csv(ladder_rows());
+  EXPECT_THAT(text, testing::HasSubstr("\n0,0,0.9,none,0.2,0.04,0.03,1 lag vector,3.14159,0.5,0.25,16 lag vectors\n"));
+  EXPECT_THAT(text, testing::HasSubstr("\n1,0,1.2,none,1.3,1.2,1.1,none,"));
+  EXPECT_THAT(text, testing::HasSubstr("\n1,1,0.5,none,,,,,3.14159,"));
 }
 
 TEST(HeadTable, ExportsAllDigits) {
@@ -296,25 +544,37 @@ TEST(HeadTable, ExportsAllDigits) {
   const std::vector<std::string> remarks{"made by\na test"};
   EXPECT_EQ(heads_csv(rows, remarks),
             "# made by a test\n"
-            "layer,head,error_at_k,k_for_target,entropy_bits,sink_mass,band_mass,best_at_k\n"
-            "0,0,0.9,none,3.14159,0.5,0.25,recover\n"
-            "0,1,0.031234,12,3.14159,0.5,0.25,recover\n"
-            "1,0,1.2,none,3.14159,0.75,0.25,none < 100 %\n"
-            "1,1,,,,,,\n"
-            "2,0,0.9,3,3.14159,0.5,0.25,recover\n");
+            "layer,head,error_at_k,k_for_target,rank_one_error,one_lag_vector_error,lag_vectors_error,first_rung,"
+            "entropy_bits,sink_mass,band_mass,best_at_k\n"
+            "0,0,0.9,none,,,,,3.14159,0.5,0.25,recover\n"
+            "0,1,0.031234,12,,,,,3.14159,0.5,0.25,recover\n"
+            "1,0,1.2,none,,,,,3.14159,0.75,0.25,none < 100 %\n"
+            "1,1,,,,,,,,,,\n"
+            "2,0,0.9,3,,,,,3.14159,0.5,0.25,recover\n");
   EXPECT_THAT(heads_tsv(rows), testing::StartsWith("layer\thead\t"));
   EXPECT_THAT(heads_tsv(rows), testing::HasSubstr("\n0\t1\t0.031234\t12\t"));
 }
 
 TEST(HeadTable, SaysHowLongItTakes) {
   const auto text = [](double seconds) {
-    return progress_text({.done = 57, .total = 270, .running = true, .held = false, .seconds_left = seconds});
+    SurveyProgress progress;
+    progress.done = 57;
+    progress.total = 270;
+    progress.running = true;
+    progress.seconds_left = seconds;
+    return progress_text(progress);
   };
   EXPECT_EQ(text(39.2), "57 of 270 heads, about 40 s left");
   EXPECT_EQ(text(0.2), "57 of 270 heads, about 1 s left");
   EXPECT_EQ(text(119.0), "57 of 270 heads, about 2 min left");
   EXPECT_EQ(text(7201.0), "57 of 270 heads, about 3 h left");
   EXPECT_EQ(text(0.0), "57 of 270 heads");
+  SurveyProgress ladders;
+  ladders.done = ladders.total = ladders.ladders_total = 270;
+  ladders.ladders_done = 12;
+  ladders.running = true;
+  ladders.seconds_left = 170.0;
+  EXPECT_EQ(progress_text(ladders), "270 heads, ladders of 12, about 3 min left");
 }
 
 }  // namespace
