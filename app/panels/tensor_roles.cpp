@@ -92,11 +92,12 @@ std::optional<FilesRecipe> TensorRolesDialog::draw() {
 }
 
 void TensorRolesDialog::draw_tensors() {
-  // What is below has its place first: seven lines of choices, two of finding, the buttons.
-  const float below = 6.0F * ImGui::GetFrameHeightWithSpacing() + 3.0F * ImGui::GetTextLineHeightWithSpacing();
+  // What is below has its place first: four choices and the buttons, and two lines of what was found.
+  const float below = 5.0F * ImGui::GetFrameHeightWithSpacing() + 2.0F * ImGui::GetTextLineHeightWithSpacing() +
+                      2.0F * ImGui::GetStyle().CellPadding.y + 2.0F * ImGui::GetStyle().ItemSpacing.y;
   const float height = std::max(ImGui::GetContentRegionAvail().y - below, 4.0F * ImGui::GetFrameHeightWithSpacing());
-  constexpr ImGuiTableFlags flags = ImGuiTableFlags_ScrollY | ImGuiTableFlags_ScrollX | ImGuiTableFlags_BordersInnerH |
-                                    ImGuiTableFlags_Resizable | ImGuiTableFlags_BordersOuter | ImGuiTableFlags_SizingFixedFit |
+  constexpr ImGuiTableFlags flags = ImGuiTableFlags_ScrollY | ImGuiTableFlags_BordersInnerH | ImGuiTableFlags_Resizable |
+                                    ImGuiTableFlags_BordersOuter | ImGuiTableFlags_SizingFixedFit |
                                     ImGuiTableFlags_NoSavedSettings;
   const bool several_files =
       wanted_.paths.size() > 1 ||
@@ -108,7 +109,7 @@ void TensorRolesDialog::draw_tensors() {
   ImGui::TableSetupColumn("type");
   ImGui::TableSetupColumn("shape");
   if (several_files) ImGui::TableSetupColumn("file");
-  ImGui::TableSetupColumn("taken for");
+  ImGui::TableSetupColumn("taken for", ImGuiTableColumnFlags_WidthStretch);
   ImGui::TableHeadersRow();
   if (listing_) {
     ImGuiListClipper clipper;
@@ -153,7 +154,7 @@ void TensorRolesDialog::draw_row(const ListedTensor& tensor, bool several_files)
     cell(tensor.file);
   }
   ImGui::TableNextColumn();
-  cell(tensor.use);
+  ui::fitted(tensor.use, ImGui::GetColorU32(tensor.used ? ImGuiCol_Text : ImGuiCol_TextDisabled));
 }
 
 void TensorRolesDialog::draw_choices() {
