@@ -42,6 +42,7 @@ void add_snapshot(CLI::App& program, int& exit_code) {
   verb->add_flag("--curves", options->snapshot.curves, "Measure the runtime curves first (half a minute)");
   verb->callback([options, &exit_code] {
     parse_size(options->size, options->snapshot);
+    names_session(options->snapshot);
     require_writable_place("--png", options->snapshot.png);
     exit_code = run_snapshot(options->snapshot);
   });

@@ -17,11 +17,10 @@ void add_window(CLI::App& program, int& exit_code) {
   program.callback([options, &program, &exit_code] {
     if (!program.get_subcommands().empty()) return;
     // Files that cannot be opened are told at the prompt, where they were named, and not in a window that then shows nothing.
-    const bool session = options->files.size() == 1 && is_session_file(options->files.front());
-    if (session) {
+    if (names_session(*options)) {
       load_session(options->files.front());
     } else if (!options->files.empty()) {
-      convbasis::Activations::open(options->files);
+      convbasis::Activations::open(options->files, options->hints);
     }
     exit_code = run_window(*options);
   });

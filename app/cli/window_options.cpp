@@ -1,8 +1,14 @@
 #include "cli/window_options.h"
 
+#include "cli/input_options.h"
+#include "core/errors.h"
+#include "state/session_file.h"
+
 #include <CLI/Validators.hpp>
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
 namespace convscope {
 
@@ -17,13 +23,28 @@ void add_window_options(CLI::App& app, WindowOptions& options) {
          "dark or light (default: as saved, else dark)")
       ->check(CLI::IsMember({"dark", "light"}))
       ->type_name("NAME");
-  app.add_option_function<std::string>(
-         "--planted", [&options](const std::string& text) { options.planted = convbasis::parse_planted(text); },
-         "Open a planted input in place of files, such as k=16,n=65536,d=64,noise=0.001,seed=1")
-      ->type_name("OPTIONS");
+  add_hint_options(app, options.hints);
+  CLI::Option* planted =
+      app.add_option_function<std::string>(
+             "--planted", [&options](const std::string& text) { options.planted = convbasis::parse_planted(text); },
+             "Open a planted input in place of files, such as k=16,n=65536,d=64,noise=0.001,seed=1")
+          ->type_name("OPTIONS");
+  for (const char* hint : {"--q", "--k-tensor", "--v", "--layout", "--heads", "--attention", "--attention-kind"}) {
+    planted->excludes(app.get_option(hint));
+  }
   app.add_option("FILE", options.files,
-                 "safetensors or npy files, opened together, or a .convscope.json session (default: the built-in example)")
+                 "safetensors (or its index), npy, npz or PyTorch files, opened together, or a .convscope.json session (default: "
+                 "the built-in example)")
       ->type_name("");
+}
+
+bool names_session(const WindowOptions& options) {
+  const auto session = std::ranges::find_if(options.files, is_session_file);
+  if (session == options.files.end() || options.files.size() > 1) return false;
+  const std::vector<std::string> words = hint_words(options.hints);
+  if (words.empty()) return true;
+  throw convbasis::InvalidArgument(words.front() + " was given with the session " + session->filename().string() +
+                                   ", which says itself who is query, key and value; give its tensor files instead");
 }
 
 }  // namespace convscope

@@ -8,7 +8,10 @@
 
 namespace convscope {
 
-/// Declares FILE..., --layer, --head, --ui-scale and --theme.
+/// Declares FILE..., --layer, --head, --ui-scale, --theme, --planted and the options of add_hint_options().
 void add_window_options(CLI::App& app, WindowOptions& options);
+
+/// Whether FILE is one session. Throws InvalidArgument when hints about tensors come with it.
+bool names_session(const WindowOptions& options);
 
 }  // namespace convscope

@@ -22,21 +22,34 @@ ImVec4 colour_of(Severity severity) {
   return ImGui::GetStyleColorVec4(ImGuiCol_Text);
 }
 
-float button_width() { return ImGui::CalcTextSize("Dismiss").x + 2.0F * ImGui::GetStyle().FramePadding.x; }
+float button_width(const char* label) { return ImGui::CalcTextSize(label).x + 2.0F * ImGui::GetStyle().FramePadding.x; }
 
-float room_for_text() { return ImGui::GetMainViewport()->Size.x - button_width() - 4.0F * ImGui::GetStyle().WindowPadding.x; }
+float width_of_buttons(const Banner& banner) {
+  const float offer = banner.offer.empty() ? 0.0F : button_width(banner.offer.c_str()) + ImGui::GetStyle().ItemSpacing.x;
+  return offer + button_width("Dismiss");
+}
 
-float height_of(const Banner& banner) { return ImGui::CalcTextSize(banner.text.c_str(), nullptr, false, room_for_text()).y; }
+float room_for_text(const Banner& banner) {
+  return ImGui::GetMainViewport()->Size.x - width_of_buttons(banner) - 4.0F * ImGui::GetStyle().WindowPadding.x;
+}
 
-void draw_banner(const Banner& banner, const std::function<void(const std::string&)>& dismiss) {
+float height_of(const Banner& banner) {
+  return ImGui::CalcTextSize(banner.text.c_str(), nullptr, false, room_for_text(banner)).y;
+}
+
+void draw_banner(const Banner& banner, const BannerAnswers& answers) {
   ImGui::PushID(banner.key.c_str());
-  ImGui::PushTextWrapPos(ImGui::GetCursorPosX() + room_for_text());
+  ImGui::PushTextWrapPos(ImGui::GetCursorPosX() + room_for_text(banner));
   ImGui::PushStyleColor(ImGuiCol_Text, colour_of(banner.severity));
   ImGui::TextUnformatted(banner.text.c_str());
   ImGui::PopStyleColor();
   ImGui::PopTextWrapPos();
-  ImGui::SameLine(ImGui::GetWindowWidth() - button_width() - ImGui::GetStyle().WindowPadding.x);
-  if (ImGui::SmallButton("Dismiss")) dismiss(banner.key);
+  ImGui::SameLine(ImGui::GetWindowWidth() - width_of_buttons(banner) - ImGui::GetStyle().WindowPadding.x);
+  if (!banner.offer.empty()) {
+    if (ImGui::SmallButton(banner.offer.c_str())) answers.accept(banner.key);
+    ImGui::SameLine();
+  }
+  if (ImGui::SmallButton("Dismiss")) answers.dismiss(banner.key);
   ImGui::PopID();
 }
 
@@ -65,7 +78,7 @@ float draw_toast(const Toast& toast, float right, float bottom, double now) {
 
 }  // namespace
 
-void draw_banners(const Messages& messages, const std::function<void(const std::string&)>& dismiss) {
+void draw_banners(const Messages& messages, const BannerAnswers& answers) {
   if (messages.banners().empty()) return;
   const float spacing = ImGui::GetStyle().ItemSpacing.y;
   float height = 2.0F * ImGui::GetStyle().WindowPadding.y - spacing;
@@ -74,7 +87,7 @@ void draw_banners(const Messages& messages, const std::function<void(const std::
       ImGuiWindowFlags_NoScrollbar | ImGuiWindowFlags_NoScrollWithMouse | ImGuiWindowFlags_NoSavedSettings;
   if (ImGui::BeginViewportSideBar("##message", ImGui::GetMainViewport(), ImGuiDir_Down, height, flags)) {
     // A copy: dismissing changes the list.
-    for (const Banner& banner : std::vector<Banner>(messages.banners())) draw_banner(banner, dismiss);
+    for (const Banner& banner : std::vector<Banner>(messages.banners())) draw_banner(banner, answers);
   }
   ImGui::End();
 }

@@ -10,9 +10,14 @@
 
 namespace convscope {
 
-/// Draws the banners above the status bar; `dismiss` is called with the key of the one that the user is done with. Call before
-/// the dock space is laid out: they take their height from the main viewport.
-void draw_banners(const Messages& messages, const std::function<void(const std::string&)>& dismiss);
+/// What is called with the key of the banner whose button was pressed.
+struct BannerAnswers {
+  std::function<void(const std::string&)> dismiss;  ///< the user is done with it
+  std::function<void(const std::string&)> accept;   ///< the user takes its offer
+};
+
+/// Draws the banners above the status bar. Call before the dock space is laid out: they take their height from the main viewport.
+void draw_banners(const Messages& messages, const BannerAnswers& answers);
 
 /// Draws the toasts over everything, the newest lowest, above whatever is at the bottom of the window. They take no clicks: what
 /// lies below them can be used.

@@ -2,6 +2,8 @@
 
 #include "panels/ui.h"
 #include "state/assets.h"
+#include "state/provenance.h"
+#include "state/tensor_listing.h"
 
 #include <fmt/format.h>
 #include <misc/cpp/imgui_stdlib.h>
@@ -14,8 +16,10 @@ namespace convscope {
 
 void SourcePanel::ask_for_files() {
   if (FileDialog::available()) {
-    dialog_.open("Open query, key and value tensors, or a session",
-                 {"Tensors and sessions", "*.safetensors *.npy *.convscope.json", "All files", "*"});
+    dialog_.open("Open query, key and value tensors, attention matrices, or a session",
+                 {"Tensors and sessions", "*.safetensors *.safetensors.index.json *.npy *.npz *.pt *.pth *.convscope.json",
+                  "safetensors, and the index of their shards", "*.safetensors *.safetensors.index.json", "NumPy", "*.npy *.npz",
+                  "PyTorch", "*.pt *.pth", "Sessions", "*.convscope.json", "All files", "*"});
   } else {
     typing_path_ = path_gets_focus_ = true;
   }
@@ -28,10 +32,12 @@ std::vector<std::filesystem::path> SourcePanel::poll() {
 
 void SourcePanel::draw(Session& session, const std::map<LayerHead, double>& surveyed) {
   ui::help_mark(
-      "The open query, key and value tensors: files (safetensors, npy) or a planted input whose basis is known.\n"
+      "The open query, key and value tensors, or attention matrices: files (safetensors or their index, npy, npz, pt, pth), or a "
+      "planted input whose basis is known.\n"
       "Each cell is one head: a click opens it; its colour is ||Y~ − Y|| / ||Y|| with the present parameters, once it was "
       "opened.\n"
-      "Attention of a head: P = softmax(scale · Q Kᵀ), causal, and Y = P V.");
+      "Attention of a head: P = softmax(scale · Q Kᵀ + position bias), causal, and Y = P V.\n"
+      "Tensors… shows what each tensor was taken for, and lets you correct it.");
   ui::title("Source");
   draw_description(session);
   draw_buttons(session);
@@ -48,7 +54,8 @@ void SourcePanel::draw(Session& session, const std::map<LayerHead, double>& surv
     draw_head_grid(session, surveyed, std::max(ImGui::GetContentRegionAvail().y - form, least));
   } else {
     ImGui::Spacing();
-    ui::wrapped("Drop q/k/v files (safetensors, npy) here, or open the example.");
+    ui::wrapped(
+        "Drop files with q, k and v or with attention matrices here (safetensors, npy, npz, pt, pth), or open the example.");
   }
   draw_planted_form(session);
 }
@@ -67,19 +74,48 @@ void SourcePanel::draw_description(const Session& session) {
     return fmt::format("{}\u00A0{}{}", number, what, number == 1 ? "" : "s");
   };
   ImGui::PushStyleColor(ImGuiCol_Text, ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled));
-  ui::wrapped(fmt::format("{} · {} · {} · d\u00A0{} · {}", count(static_cast<Index>(source->layers().size()), "layer"),
-                          count(layer.heads, "head"), count(layer.kv_heads, "kv\u00A0head"), layer.width,
-                          count(layer.size, "token")));
+  std::string sizes = fmt::format("{} · {} · {}", count(static_cast<Index>(source->layers().size()), "layer"),
+                                  count(layer.heads, "head"), count(layer.kv_heads, "kv\u00A0head"));
+  if (layer.width > 0) sizes += fmt::format(" · d\u00A0{}", layer.width);
+  ui::wrapped(sizes + " · " + count(layer.size, "token"));
+  const bool from_files = std::holds_alternative<FilesRecipe>(source->recipe());
+  if (!layer.reason.empty()) ui::tooltip(single_line(layer.reason));
+  if (from_files) {
+    ui::wrapped("Scores: " + scores_text(layer));
+    if (!layer.reason.empty()) ui::tooltip(single_line(layer.reason));
+  }
   ImGui::PopStyleColor();
-  if (!layer.reason.empty()) ui::tooltip(layer.reason);
+  draw_warnings(*source, layer);
+}
+
+void SourcePanel::draw_warnings(const Source& source, const convbasis::LayerInfo& layer) {
+  if (layer.values_are_probes) {
+    ui::wrapped("Values are random probes: the error is that of the matrix.", ui::warning_colour());
+    ui::tooltip(
+        "The files hold no values that fit. For n x 64 random signs V, ||M V|| estimates ||M||, so the output error estimates "
+        "the "
+        "error of the attention matrix itself.");
+  }
+  if (const std::string missing = single_line(source.missing(layer.layer)); !missing.empty()) {
+    ui::wrapped("Not in the file: " + missing, ui::warning_colour());
+    ui::tooltip("The model's attention has this in this layer, too: its numbers differ from those shown here.");
+  }
 }
 
 void SourcePanel::draw_buttons(Session& session) {
   if (ImGui::Button("Open…")) ask_for_files();
-  ui::tooltip("Safetensors or npy files with query, key and value; several at once. Files can be dropped on the window, too.");
+  ui::tooltip(
+      "Files with query, key and value, or with attention matrices: safetensors or their index, npy, npz, PyTorch's pt and pth; "
+      "several at once. Files can be dropped on the window, too.");
   ImGui::SameLine();
   if (ImGui::Button("Example")) session.open_example();
   ui::tooltip("Heads of SmolLM2-135M, shipped with the program.");
+  const bool files = session.refused() || (session.source() && std::holds_alternative<FilesRecipe>(session.source()->recipe()));
+  ImGui::SameLine();
+  ImGui::BeginDisabled(!files);
+  if (ImGui::Button("Tensors…")) roles_wanted_ = true;
+  ImGui::EndDisabled();
+  ui::tooltip("All tensors of the files, and who is query, key and value.");
 }
 
 void SourcePanel::draw_path_entry() {

@@ -108,6 +108,14 @@ void JsonFields::read(const char* name, bool& value) const {
   value = field->get<bool>();
 }
 
+std::string JsonFields::text(const char* name) const {
+  const json* field = find(name);
+  if (!field) return "";
+  const auto* text = field->get_ptr<const std::string*>();
+  if (!text || text->empty() || text->size() > longest_string || !printable(*text)) wrong(name, *field, "a name");
+  return *text;
+}
+
 std::vector<std::string> JsonFields::strings(const char* name, std::size_t most) const {
   const json* field = find(name);
   if (!field) return {};

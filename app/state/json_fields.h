@@ -37,6 +37,8 @@ class JsonFields {
   void read(const char* name, double least, double largest, double& value) const;
   void read(const char* name, std::uint64_t& value) const;
   void read(const char* name, bool& value) const;
+  /// A string of 1 to 4096 bytes without control characters; empty when it is missing.
+  std::string text(const char* name) const;
   /// One of some names.
   template <class Value, std::size_t size>
   void read(const char* name, const std::array<std::pair<std::string_view, Value>, size>& names, Value& value) const {

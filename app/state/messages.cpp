@@ -61,12 +61,15 @@ void Messages::toast(Severity severity, std::string text, double now) {
   if (toasts_.size() > most_toasts) toasts_.erase(toasts_.begin());
 }
 
-void Messages::set_banner(std::string_view key, Severity severity, std::string text) {
+void Messages::set_banner(std::string_view key, Severity severity, std::string text, std::string offer) {
   text = cut(std::move(text));
   const auto old = std::ranges::find(banners_, key, &Banner::key);
-  if (old != banners_.end() && old->text == text && old->severity == severity) return;
+  if (old != banners_.end() && old->text == text && old->severity == severity) {
+    old->offer = std::move(offer);
+    return;
+  }
   log(severity, text);
-  Banner banner{std::string(key), severity, std::move(text)};
+  Banner banner{std::string(key), severity, std::move(text), std::move(offer)};
   if (old != banners_.end()) {
     *old = std::move(banner);
   } else {

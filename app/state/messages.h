@@ -34,6 +34,7 @@ struct Banner {
   std::string key;
   Severity severity = Severity::warning;
   std::string text;
+  std::string offer = {};  ///< label of a button that does something about it; empty: there is none
 };
 
 inline constexpr double toast_seconds = 4.0;  ///< before it fades
@@ -51,7 +52,7 @@ class Messages {
   /// Into the log and, for a few seconds, into the corner. The same text again only stays longer.
   void toast(Severity severity, std::string text, double now);
   /// Into the log and across the window until taken away. The same text under the same key again does nothing.
-  void set_banner(std::string_view key, Severity severity, std::string text);
+  void set_banner(std::string_view key, Severity severity, std::string text, std::string offer = {});
   /// Without a banner of that key nothing happens.
   void clear_banner(std::string_view key);
   void drop_toast(std::uint64_t id);

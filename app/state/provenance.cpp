@@ -59,6 +59,18 @@ std::string file_words(const std::vector<fs::path>& paths) {
   return words;
 }
 
+/// The options that say who is query, key and value.
+std::string hint_text(const convbasis::ActivationHints& hints) {
+  const std::vector<std::string> words = hint_words(hints);
+  std::string text;
+  for (std::size_t i = 0; i + 1 < words.size(); i += 2) {
+    // A name that begins with a dash would be read as an option.
+    const bool dash = words[i + 1].starts_with('-');
+    text += ' ' + words[i] + (dash ? "=" : " ") + shell_quoted(words[i + 1]);
+  }
+  return text;
+}
+
 }  // namespace
 
 Provenance provenance_of(const AnalysisResult& result) {
@@ -104,7 +116,8 @@ std::string reproducing_command(const Provenance& provenance) {
     command += " --planted " + shell_quoted(planted_specification(*planted));
     if (provenance.n != provenance.tokens) command += fmt::format(" --n {}", provenance.n);
   } else {
-    command += file_words(std::get<std::vector<fs::path>>(provenance.recipe));
+    const auto& files = std::get<FilesRecipe>(provenance.recipe);
+    command += file_words(files.paths) + hint_text(files.hints);
     command += fmt::format(" --layer {} --head {} --n {}", provenance.layer, provenance.head, provenance.n);
   }
   const auto& options = provenance.options;

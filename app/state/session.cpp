@@ -25,10 +25,16 @@ void Session::begin_open(SourceRecipe recipe, HeadChoice choice) {
   dismiss();
   opening_ = true;
   choice_ = choice;
+  being_opened_ = recipe;
+  refused_.reset();
   runner_.open(++newest_open_, std::move(recipe));
 }
 
-void Session::open(std::vector<std::filesystem::path> paths, HeadChoice choice) { begin_open(std::move(paths), choice); }
+void Session::open(std::vector<std::filesystem::path> paths, HeadChoice choice) {
+  begin_open(FilesRecipe{std::move(paths)}, choice);
+}
+
+void Session::open_as(FilesRecipe files, HeadChoice choice) { begin_open(std::move(files), choice); }
 
 void Session::open_example(HeadChoice choice) {
   if (const auto path = find_asset(example_asset)) {
@@ -45,6 +51,7 @@ void Session::adopt(std::shared_ptr<const Source> source, const AnalysisRequest&
   if (!source) return;
   cancel();
   dismiss();
+  refused_.reset();
   source_ = std::move(source);
   head_errors_.clear();
   want(request);
@@ -98,6 +105,7 @@ void Session::take(OpenResult opened) {
   opening_ = false;
   asked_.reset();  // opening stopped the analysis that ran
   if (!opened.source) {
+    if (const auto* files = std::get_if<FilesRecipe>(&being_opened_)) refused_ = *files;
     fail(std::move(opened.failure));
     return;
   }

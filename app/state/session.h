@@ -31,6 +31,8 @@ class Session {
 
   /// Opens files together in place of what is open. When that fails the old source and result stay, and failure() says why.
   void open(std::vector<std::filesystem::path> paths, HeadChoice choice = {});
+  /// The same with what the user settled about them.
+  void open_as(FilesRecipe files, HeadChoice choice = {});
   /// The built-in example, or a planted input (with a notice) when the program came without it.
   void open_example(HeadChoice choice = {});
   void plant(const convbasis::PlantedOptions& options);
@@ -56,6 +58,9 @@ class Session {
   /// The last error, until dismissed or until the next wish.
   const std::optional<Failure>& failure() const { return failure_; }
   void fail(Failure failure) { failure_ = std::move(failure); }
+  /// The files that the newest wish to open could not be opened with; nothing once another wish came. The user may know better
+  /// what is in them.
+  const std::optional<FilesRecipe>& refused() const { return refused_; }
   /// Something worth saying that is not an error.
   const std::string& notice() const { return notice_; }
   void note(std::string text) { notice_ = std::move(text); }
@@ -78,6 +83,8 @@ class Session {
   std::map<std::pair<Index, Index>, double> head_errors_;
   std::uint64_t newest_open_ = 0;
   bool opening_ = false;
+  SourceRecipe being_opened_;
+  std::optional<FilesRecipe> refused_;
   HeadChoice choice_;      ///< for the source being opened
   AnalysisRunner runner_;  ///< last: its thread ends before the rest goes
 };

@@ -45,6 +45,8 @@ constexpr std::array colour_maps{
 constexpr std::array presets{std::pair{name_of(LayoutPreset::explore), LayoutPreset::explore},
                              std::pair{name_of(LayoutPreset::teach), LayoutPreset::teach},
                              std::pair{name_of(LayoutPreset::compare), LayoutPreset::compare}};
+constexpr std::array attention_kinds{std::pair{std::string_view("probabilities"), convbasis::AttentionKind::probabilities},
+                                     std::pair{std::string_view("scores"), convbasis::AttentionKind::scores}};
 constexpr std::array themes{std::pair{std::string_view("dark"), true}, std::pair{std::string_view("light"), false}};
 
 template <class Value, std::size_t count>
@@ -61,12 +63,27 @@ std::string stored_name(const fs::path& file, const fs::path& folder) {
   return (below ? relative : file).generic_string();
 }
 
+/// What the user settled about the files.
+json roles_json(const convbasis::ActivationHints& hints) {
+  json written = json::object();
+  if (hints.query_name) written["query"] = *hints.query_name;
+  if (hints.key_name) written["key"] = *hints.key_name;
+  if (hints.value_name) written["value"] = *hints.value_name;
+  if (hints.attention_name) written["attention"] = *hints.attention_name;
+  if (hints.layout) written["layout"] = *hints.layout;
+  if (hints.heads) written["heads"] = *hints.heads;
+  if (hints.attention_kind) written["attention_kind"] = name_in(attention_kinds, *hints.attention_kind);
+  return written;
+}
+
 json source_json(const SavedSession& session, const fs::path& folder) {
   if (std::holds_alternative<ExampleRecipe>(session.source)) return {{"example", true}};
-  if (const auto* files = std::get_if<std::vector<fs::path>>(&session.source)) {
+  if (const auto* files = std::get_if<FilesRecipe>(&session.source)) {
     json names = json::array();
-    for (const fs::path& file : *files) names.push_back(stored_name(file, folder));
-    return {{"files", names}};
+    for (const fs::path& file : files->paths) names.push_back(stored_name(file, folder));
+    json written{{"files", names}};
+    if (json roles = roles_json(files->hints); !roles.empty()) written["roles"] = std::move(roles);
+    return written;
   }
   const auto& planted = std::get<convbasis::PlantedOptions>(session.source);
   return {{"planted",
@@ -116,6 +133,23 @@ json view_json(const SavedSession& session) {
 
 // Reading
 
+/// Whether the names fit the files is found out when these are opened.
+convbasis::ActivationHints read_roles(const JsonFields& fields) {
+  convbasis::ActivationHints hints;
+  for (const auto& [name, member] :
+       {std::pair{"query", &convbasis::ActivationHints::query_name}, std::pair{"key", &convbasis::ActivationHints::key_name},
+        std::pair{"value", &convbasis::ActivationHints::value_name},
+        std::pair{"attention", &convbasis::ActivationHints::attention_name},
+        std::pair{"layout", &convbasis::ActivationHints::layout}}) {
+    if (fields.has(name)) hints.*member = fields.text(name);
+  }
+  if (fields.has("heads")) fields.read("heads", 1, largest_index, hints.heads.emplace(1));
+  if (fields.has("attention_kind")) {
+    fields.read("attention_kind", attention_kinds, hints.attention_kind.emplace(convbasis::AttentionKind::scores));
+  }
+  return hints;
+}
+
 void read_source(const JsonFields& fields, const fs::path& folder, SavedSession& session) {
   const auto kinds = fields.count({"example", "files", "planted"});
   if (kinds != 1) fields.complain(fmt::format("has {} of example, files and planted; it must have one of them", kinds));
@@ -126,7 +160,7 @@ void read_source(const JsonFields& fields, const fs::path& folder, SavedSession&
       files.push_back(file.is_absolute() ? file : folder / file);
     }
     if (files.empty()) fields.complain("has no files; it must have at least one");
-    session.source = std::move(files);
+    session.source = FilesRecipe{std::move(files), read_roles(fields.object("roles"))};
   } else if (fields.has("planted")) {
     const JsonFields part = fields.object("planted");
     convbasis::PlantedOptions planted;
@@ -201,8 +235,8 @@ void read_look(const JsonFields& fields, SavedSession& session) {
 }
 
 bool all_there(const SavedSession& session) {
-  const auto* files = std::get_if<std::vector<fs::path>>(&session.source);
-  return !files || std::ranges::all_of(*files, [](const fs::path& file) {
+  const auto* files = std::get_if<FilesRecipe>(&session.source);
+  return !files || std::ranges::all_of(files->paths, [](const fs::path& file) {
     std::error_code error;
     return fs::exists(file, error);
   });

@@ -24,7 +24,7 @@ struct ExampleRecipe {
 
 /// A session as a value. request.source is without meaning: the number is of one run of the program.
 struct SavedSession {
-  std::variant<ExampleRecipe, std::vector<std::filesystem::path>, convbasis::PlantedOptions> source;
+  std::variant<ExampleRecipe, FilesRecipe, convbasis::PlantedOptions> source;
   AnalysisRequest request;
   ViewSettings view;
   std::optional<CellIndex> pinned;

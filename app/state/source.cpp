@@ -1,8 +1,12 @@
 #include "state/source.h"
 
 #include "core/errors.h"
+#include "state/json_fields.h"
 
 #include <fmt/format.h>
+
+#include <charconv>
+#include <utility>
 
 namespace convscope {
 
@@ -25,19 +29,62 @@ LayerInfo planted_layer(const PlantedOptions& options) {
   return info;
 }
 
+/// The metadata "missing", a JSON object {"layer": text}, of all files. What is no such thing says nothing: it is a remark, not
+/// worth refusing the tensors for.
+std::map<Index, std::string> read_missing(const Activations& activations) {
+  std::map<Index, std::string> missing;
+  for (const auto& file : activations.files()) {
+    const auto found = file->metadata().find("missing");
+    if (found == file->metadata().end()) continue;
+    try {
+      const nlohmann::json remarks = parse_json(found->second, file->path().string());
+      for (const auto& [key, text] : remarks.items()) {
+        Index layer = 0;
+        const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), layer);
+        if (error == std::errc() && end == key.data() + key.size() && text.is_string())
+          missing.emplace(layer, text.get<std::string>());
+      }
+    } catch (const convbasis::FileError&) {
+      continue;
+    }
+  }
+  return missing;
+}
+
 HeadTensors<float> prefix(const HeadTensors<float>& head, Index n) {
   return {head.query.topRows(n), head.key.topRows(n), head.value.topRows(n), head.scale};
 }
 
 }  // namespace
 
+std::vector<std::string> hint_words(const convbasis::ActivationHints& hints) {
+  std::vector<std::string> words;
+  const auto add = [&words](const char* option, std::string value) {
+    words.emplace_back(option);
+    words.push_back(std::move(value));
+  };
+  if (hints.query_name) add("--q", *hints.query_name);
+  if (hints.key_name) add("--k-tensor", *hints.key_name);
+  if (hints.value_name) add("--v", *hints.value_name);
+  if (hints.layout) add("--layout", *hints.layout);
+  if (hints.heads) add("--heads", fmt::format("{}", *hints.heads));
+  if (hints.attention_name) add("--attention", *hints.attention_name);
+  if (hints.attention_kind) add("--attention-kind", std::string(convbasis::name_of(*hints.attention_kind)));
+  return words;
+}
+
+bool FilesRecipe::operator==(const FilesRecipe& other) const {
+  return paths == other.paths && hint_words(hints) == hint_words(other.hints);
+}
+
 Source::Source(std::uint64_t id, const SourceRecipe& recipe) : id_(id), recipe_(recipe) {
-  if (const auto* paths = std::get_if<std::vector<std::filesystem::path>>(&recipe)) {
-    const auto& activations = data_.emplace<Activations>(Activations::open(*paths));
+  if (const auto* files = std::get_if<FilesRecipe>(&recipe)) {
+    const auto& activations = data_.emplace<Activations>(Activations::open(files->paths, files->hints));
     name_ = activations.display_name();
     model_ = activations.model();
     layers_ = activations.layers();
     tokens_ = activations.tokens();
+    missing_ = read_missing(activations);
   } else {
     const auto& options = std::get<PlantedOptions>(recipe);
     data_ = std::make_shared<const Planted<float>>(convbasis::make_planted<float>(options));
@@ -49,6 +96,11 @@ Source::Source(std::uint64_t id, const SourceRecipe& recipe) : id_(id), recipe_(
 std::span<const Index> Source::planted_starts() const {
   const auto* planted = std::get_if<std::shared_ptr<const Planted<float>>>(&data_);
   return planted ? std::span<const Index>((*planted)->starts) : std::span<const Index>();
+}
+
+std::string Source::missing(Index layer) const {
+  const auto found = missing_.find(layer);
+  return found == missing_.end() ? "" : found->second;
 }
 
 const LayerInfo& Source::layer(Index layer) const {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -17,8 +18,19 @@ namespace convscope {
 
 using convbasis::Index;
 
-/// How a source comes to be: from files that are opened together, or planted.
-using SourceRecipe = std::variant<std::vector<std::filesystem::path>, convbasis::PlantedOptions>;
+/// Files that are opened together, and what the user settled about them.
+struct FilesRecipe {
+  std::vector<std::filesystem::path> paths;
+  convbasis::ActivationHints hints = {};
+
+  bool operator==(const FilesRecipe& other) const;
+};
+
+/// How a source comes to be: from files, or planted.
+using SourceRecipe = std::variant<FilesRecipe, convbasis::PlantedOptions>;
+
+/// The hints as the command line names them, option and value in turn: {"--q", "blocks.{L}.a", ...}. Empty: nothing was settled.
+std::vector<std::string> hint_words(const convbasis::ActivationHints& hints);
 
 /// Heads that can be analysed, under one roof. Immutable; share it between threads freely.
 class Source {
@@ -34,6 +46,9 @@ class Source {
   const std::vector<convbasis::LayerInfo>& layers() const { return layers_; }  ///< never empty
   const std::vector<std::string>& tokens() const { return tokens_; }           ///< empty when the file does not say
   std::span<const Index> planted_starts() const;                               ///< empty unless planted
+  /// What the model's attention has in this layer beside what the file holds, such as a soft cap; empty when the file names
+  /// nothing. The numbers are then not quite the model's own.
+  std::string missing(Index layer) const;
   /// Throws InvalidArgument, listing what exists, when there is no such layer.
   const convbasis::LayerInfo& layer(Index layer) const;
   /// A head with n tokens or more: a planted one is shared as a whole. Throws as load() does.
@@ -51,6 +66,7 @@ class Source {
   std::string model_;
   std::vector<convbasis::LayerInfo> layers_;
   std::vector<std::string> tokens_;
+  std::map<Index, std::string> missing_;
 };
 
 }  // namespace convscope

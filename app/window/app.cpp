@@ -51,6 +51,7 @@ App::App(const AppOptions& options, LoadedSettings loaded)
       settings_file_(options.settings_file),
       measure_(options.measure),
       session_([this] { wake(); }),
+      roles_([this] { wake(); }),
       error_curve_([this] { wake(); }),
       ladder_([this] { wake(); }),
       runtime_([this] { wake(); }),
@@ -141,7 +142,7 @@ void App::wake() {
 bool App::settled() const {
   return !session_.busy() && !session_.awaits_poll() && maps_.settled() && heads_.settled() && !restoring_ && !view_wanted_ &&
          (!slot_b_ || (!slot_b_->session.busy() && !slot_b_->session.awaits_poll() && slot_b_->maps.settled())) &&
-         !exporter_.busy() && error_curve_.state() != IdleWorker::State::running && !ladder_.pending();
+         !exporter_.busy() && !roles_.busy() && error_curve_.state() != IdleWorker::State::running && !ladder_.pending();
 }
 
 double App::next_frame_time() const {
@@ -211,6 +212,7 @@ void App::render(GLuint framebuffer) {
   if (std::exchange(clear_b_wanted_, false)) slot_b_.reset();  // not while its pictures wait to be drawn
   if (slot_b_) slot_b_->session.poll();
   if (auto files = source_.poll(); !files.empty()) open(std::move(files));
+  if (source_.wants_roles()) ask_for_roles();
   exporter_.poll(session_);
   // Heads wait for what the user is looking at, and for the hand on the mouse.
   heads_.poll(session_, session_.busy() || session_.awaits_poll() || !maps_.settled() || ImGui::IsAnyMouseDown());
@@ -253,7 +255,8 @@ void App::draw() {
   ImGui::PushStyleVar(ImGuiStyleVar_WindowBorderSize, 0.0F);
   draw_menu_bar();
   draw_status_bar(session_, view_);
-  draw_banners(messages_, [this](const std::string& key) { dismiss(key); });
+  draw_banners(messages_, {.dismiss = [this](const std::string& key) { dismiss(key); },
+                           .accept = [this](const std::string&) { ask_for_roles(); }});
   ImGui::PopStyleVar();
   ImGui::PopStyleColor();
   // A question that has to be answered first has the keys for itself.
@@ -272,6 +275,7 @@ void App::draw_dialogs() {
   shortcuts_.draw(actions_);
   go_to_.draw(session_.result().analysis ? session_.result().analysis->n : 1, view_);
   save_dialog_.draw();
+  if (auto files = roles_.draw()) open_as(std::move(*files));
   draw_about();
   exporter_.draw(export_inputs());
 }

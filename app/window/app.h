@@ -11,6 +11,7 @@
 #include "panels/residual_errors_panel.h"
 #include "panels/runtime_panel.h"
 #include "panels/source_panel.h"
+#include "panels/tensor_roles.h"
 #include "state/error_curve.h"
 #include "state/head_ladder.h"
 #include "state/map_view.h"
@@ -84,6 +85,11 @@ class App {
   bool is_open(std::string_view panel) const;
   /// Opens tensor files together, or one session file, in place of what is open. Problems go to the session's failure().
   void open(std::vector<std::filesystem::path> files, HeadChoice choice = {});
+  /// Opens tensor files with what the user settled about them.
+  void open_as(FilesRecipe files, HeadChoice choice = {});
+  /// Asks who is query, key and value in the files that are open, or in those that could not be opened.
+  void ask_for_roles();
+  const TensorRolesDialog& roles() const { return roles_; }
   /// What would be saved now. Needs a source.
   SavedSession saved_session() const;
   /// Saves it, and says so. Problems become a message.
@@ -150,6 +156,8 @@ class App {
   UndoStep undo_step() const { return {session_.wanted(), settings_of(view_)}; }
   void go_to_step(const std::optional<UndoStep>& step);
   void step_head(Index heads, Index layers);
+  /// The files that can be opened otherwise; nothing for a planted input.
+  std::optional<FilesRecipe> files_in_question() const;
   bool has_source() const { return session_.source() != nullptr; }
 
   PanelEntry* panel(std::string_view id);
@@ -208,6 +216,7 @@ class App {
   bool ladder_shown_ = false;   ///< likewise
   // Last: their threads call wake(), and their textures go before the context.
   Session session_;
+  TensorRolesDialog roles_;
   ErrorCurve error_curve_;
   HeadLadder ladder_;
   RuntimeMeasurer runtime_;

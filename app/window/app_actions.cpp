@@ -50,6 +50,13 @@ void App::add_file_actions() {
                 .shortcuts = {ctrl(ImGuiKey_E)},
                 .run = [this] { session_.open_example(); },
                 .help = "Heads of SmolLM2-135M, shipped with the program"});
+  actions_.add({.id = "file.tensors",
+                .menu = "File",
+                .name = "Tensors…",
+                .shortcuts = {ctrl(ImGuiKey_T)},
+                .run = [this] { ask_for_roles(); },
+                .enabled = [this] { return files_in_question().has_value(); },
+                .help = "All tensors of the files, and who is query, key and value"});
   actions_.add({.id = "file.save_session",
                 .menu = "File",
                 .name = "Save session",

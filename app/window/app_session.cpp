@@ -22,9 +22,9 @@ namespace {
 constexpr const char* failure_banner = "failure";
 constexpr const char* notice_banner = "notice";
 
-bool is_example(const std::vector<fs::path>& files) {
+bool is_example(const FilesRecipe& files) {
   const auto example = find_asset(example_asset);
-  return example && files == std::vector<fs::path>{*example};
+  return example && files == FilesRecipe{{*example}};
 }
 
 }  // namespace
@@ -38,6 +38,10 @@ void App::start_look(const WindowOptions& wishes) {
 void App::start_session(const WindowOptions& wishes) {
   const HeadChoice choice{wishes.layer, wishes.head};
   if (wishes.planted) return session_.plant(*wishes.planted);
+  if (!hint_words(wishes.hints).empty()) {
+    const auto example = find_asset(example_asset);
+    return session_.open_as({wishes.files.empty() && example ? std::vector{*example} : wishes.files, wishes.hints}, choice);
+  }
   if (!wishes.files.empty()) {
     open(wishes.files, choice);
     // A session brings a look of its own; the command line has the last word.
@@ -67,6 +71,22 @@ void App::open(std::vector<fs::path> files, HeadChoice choice) {
   }
 }
 
+void App::open_as(FilesRecipe files, HeadChoice choice) {
+  restoring_.reset();
+  // The same files read otherwise are still the session that was saved.
+  session_.open_as(std::move(files), choice);
+}
+
+std::optional<FilesRecipe> App::files_in_question() const {
+  if (session_.refused()) return session_.refused();
+  const auto* files = has_source() ? std::get_if<FilesRecipe>(&session_.source()->recipe()) : nullptr;
+  return files ? std::optional(*files) : std::nullopt;
+}
+
+void App::ask_for_roles() {
+  if (auto files = files_in_question()) roles_.open(std::move(*files));
+}
+
 void App::open_session(const fs::path& path, HeadChoice choice) {
   try {
     SavedSession saved = load_session(path);
@@ -93,8 +113,8 @@ void App::show_look(const SavedSession& saved) {
 void App::restore(SavedSession saved) {
   source_before_ = has_source() ? session_.source()->id() : 0;
   const HeadChoice choice{saved.request.layer, saved.request.head};
-  if (const auto* files = std::get_if<std::vector<fs::path>>(&saved.source)) {
-    session_.open(*files, choice);
+  if (const auto* files = std::get_if<FilesRecipe>(&saved.source)) {
+    session_.open_as(*files, choice);
   } else if (const auto* planted = std::get_if<convbasis::PlantedOptions>(&saved.source)) {
     session_.plant(*planted);
   } else {
@@ -142,9 +162,9 @@ SavedSession App::saved_session() const {
   const SourceRecipe& recipe = session_.source()->recipe();
   if (const auto* planted = std::get_if<convbasis::PlantedOptions>(&recipe)) {
     saved.source = *planted;
-  } else if (const auto& files = std::get<std::vector<fs::path>>(recipe); !is_example(files)) {
-    std::vector<fs::path> absolute;
-    for (const fs::path& file : files) absolute.push_back(fs::absolute(file).lexically_normal());
+  } else if (const auto& files = std::get<FilesRecipe>(recipe); !is_example(files)) {
+    FilesRecipe absolute{{}, files.hints};
+    for (const fs::path& file : files.paths) absolute.paths.push_back(fs::absolute(file).lexically_normal());
     saved.source = std::move(absolute);
   }
   saved.request = session_.wanted();
@@ -183,7 +203,7 @@ void App::save_session_as(const fs::path& path) {
 void App::collect_messages() {
   messages_.expire(last_frame_);
   if (session_.failure()) {
-    messages_.set_banner(failure_banner, Severity::error, session_.failure()->text);
+    messages_.set_banner(failure_banner, Severity::error, session_.failure()->text, session_.refused() ? "Tensors…" : "");
   } else {
     messages_.clear_banner(failure_banner);
   }
@@ -198,9 +218,9 @@ void App::collect_messages() {
     if (!restoring_) session_path_.clear();
     messages_.log(Severity::note,
                   fmt::format("opened {}: {} layers", session_.source()->name(), session_.source()->layers().size()));
-    const auto* files = std::get_if<std::vector<fs::path>>(&session_.source()->recipe());
+    const auto* files = std::get_if<FilesRecipe>(&session_.source()->recipe());
     if (files && !is_example(*files)) {
-      remember_files(settings_.recent, *files);
+      remember_files(settings_.recent, files->paths);
       ImGui::MarkIniSettingsDirty();
     }
   }

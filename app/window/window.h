@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/types.h"
+#include "data/activations.h"
 #include "data/planted.h"
 
 #include <cstdint>
@@ -17,6 +18,7 @@ enum class Theme : std::uint8_t { dark, light };
 
 struct WindowOptions {
   std::vector<std::filesystem::path> files;          ///< opened together; empty: the built-in example
+  convbasis::ActivationHints hints = {};             ///< about the files
   std::optional<convbasis::PlantedOptions> planted;  ///< in place of files
   std::optional<convbasis::Index> layer;             ///< unset: the first layer
   std::optional<convbasis::Index> head;              ///< unset: head 0

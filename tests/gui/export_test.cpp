@@ -160,7 +160,7 @@ TEST_F(ExportTest, TheCommandNamesEveryParameter) {
             "--eps 0.001 --search binary");
   p.n = 100;
   EXPECT_THAT(reproducing_command(p), HasSubstr(" --n 100 --k 8"));
-  p.recipe = std::vector<fs::path>{"/data/my model/it's.npy", "-k.npy"};
+  p.recipe = FilesRecipe{{"/data/my model/it's.npy", "-k.npy"}};
   p.layer = 3;
   p.head = 7;
   p.options.search = convbasis::Search::scan;
@@ -169,6 +169,24 @@ TEST_F(ExportTest, TheCommandNamesEveryParameter) {
   EXPECT_THAT(command, testing::StartsWith("convscope analyze '/data/my model/it'\\''s.npy' "));
   EXPECT_THAT(command, Not(HasSubstr(" -k.npy")));
   EXPECT_THAT(command, HasSubstr("/-k.npy --layer 3 --head 7 --n 100 --k 8 --T 4 --delta 0.1 --eps 0.001 --search scan"));
+}
+
+TEST_F(ExportTest, TheCommandNamesWhoIsQueryKeyAndValue) {
+  Provenance p = provenance_of(result_);
+  FilesRecipe files{{"/data/a.npz"}};
+  files.hints.query_name = "block {L}/a";
+  files.hints.key_name = "-b";
+  files.hints.value_name = "c";
+  files.hints.layout = "n(hd)";
+  files.hints.heads = 4;
+  p.recipe = files;
+  EXPECT_THAT(reproducing_command(p), testing::StartsWith("convscope analyze /data/a.npz --q 'block {L}/a' --k-tensor=-b --v c "
+                                                          "--layout 'n(hd)' --heads 4 --layer 0"));
+  files.hints = {};
+  files.hints.attention_name = "w{L}";
+  files.hints.attention_kind = convbasis::AttentionKind::scores;
+  p.recipe = files;
+  EXPECT_THAT(reproducing_command(p), HasSubstr(" /data/a.npz --attention 'w{L}' --attention-kind scores --layer 0"));
 }
 
 TEST_F(ExportTest, TheLineIsOneLineWhateverTheFileIsCalled) {
@@ -453,7 +471,7 @@ TEST_F(ExportTest, TheReportEscapesWhatItDidNotWrite) {
     stream.write(reinterpret_cast<const char*>(&value), 4);
   }
   stream.close();
-  result_.source = std::make_shared<const Source>(2, SourceRecipe(std::vector<fs::path>{path}));
+  result_.source = std::make_shared<const Source>(2, SourceRecipe(FilesRecipe{{path}}));
   result_.request = {.source = 2, .n = 4, .k = 2, .T = 2};
   analyse();
   const std::string page = html_report(result_, {{"<b>picture</b>", "not a png", "", 300}});

@@ -48,7 +48,7 @@ class HeadSurveyTest : public testing::Test {
  protected:
   std::shared_ptr<const Source> open(int layers, int heads, int n, bool broken_head = false) {
     const auto path = folder_.write("heads.safetensors", random_file(layers, heads, n, broken_head));
-    return std::make_shared<const Source>(++sources_, SourceRecipe(std::vector{path}));
+    return std::make_shared<const Source>(++sources_, SourceRecipe(FilesRecipe{{path}}));
   }
   template <class Condition>
   void poll_until(const Condition& done) {

@@ -28,7 +28,7 @@ namespace fs = std::filesystem;
 
 bool same_source(const SavedSession& a, const SavedSession& b) {
   if (a.source.index() != b.source.index()) return false;
-  if (const auto* files = std::get_if<std::vector<fs::path>>(&a.source)) return *files == std::get<1>(b.source);
+  if (const auto* files = std::get_if<FilesRecipe>(&a.source)) return *files == std::get<1>(b.source);
   if (std::holds_alternative<ExampleRecipe>(a.source)) return true;
   const auto& p = std::get<2>(a.source);
   const auto& q = std::get<2>(b.source);
@@ -54,11 +54,24 @@ Choice any_of(std::vector<Choice> choices) {
   return *rc::gen::elementOf(std::move(choices));
 }
 
+convbasis::ActivationHints any_hints() {
+  convbasis::ActivationHints hints;
+  const auto maybe = [](std::optional<std::string>& name) {
+    if (*rc::gen::arbitrary<bool>()) name = any_of<std::string>({"blocks.{L}.\u00e4", "a \"b\" c", "-x"});
+  };
+  for (auto* name : {&hints.query_name, &hints.key_name, &hints.value_name, &hints.attention_name, &hints.layout}) maybe(*name);
+  if (*rc::gen::arbitrary<bool>()) hints.heads = any_index(1);
+  using convbasis::AttentionKind;
+  if (*rc::gen::arbitrary<bool>())
+    hints.attention_kind = any_of<AttentionKind>({AttentionKind::probabilities, AttentionKind::scores});
+  return hints;
+}
+
 SavedSession any_session() {
   SavedSession session;
   switch (*rc::gen::inRange(0, 3)) {
     case 0:
-      session.source = std::vector<fs::path>{"/data/below/q.npy", "/elsewhere/k.npy", "/data/\u00e4 b\"c.safetensors"};
+      session.source = FilesRecipe{{"/data/below/q.npy", "/elsewhere/k.npy", "/data/\u00e4 b\"c.safetensors"}, any_hints()};
       break;
     case 1:
       session.source = convbasis::PlantedOptions{.n = any_index(1),
@@ -108,14 +121,14 @@ RC_GTEST_PROP(SessionFile, ComesBackAsItWasWritten, ()) {
 
 TEST(SessionFile, NamesFilesBelowItRelatively) {
   SavedSession session;
-  session.source = std::vector<fs::path>{"/data/run/q.npy", "/other/k.npy", "/database/v.npy"};
+  session.source = FilesRecipe{{"/data/run/q.npy", "/other/k.npy", "/database/v.npy"}};
   const std::string text = session_text(session, "/data");
   EXPECT_THAT(text, testing::HasSubstr("\"run/q.npy\""));
   EXPECT_THAT(text, testing::HasSubstr("\"/other/k.npy\""));
   EXPECT_THAT(text, testing::HasSubstr("\"/database/v.npy\""));
   // Moved together with its files, the session still finds them.
   const SavedSession moved = parse_session(text, "/new/place/s.convscope.json");
-  EXPECT_THAT(std::get<1>(moved.source), testing::ElementsAre("/new/place/run/q.npy", "/other/k.npy", "/database/v.npy"));
+  EXPECT_THAT(std::get<1>(moved.source).paths, testing::ElementsAre("/new/place/run/q.npy", "/other/k.npy", "/database/v.npy"));
 }
 
 /// The error's text, or "" when the session was read.
@@ -151,6 +164,10 @@ TEST(SessionFile, ErrorsNameTheFieldWhatWasFoundAndWhatIsRight) {
       {R"({"convscope_session": 1, "source": {"files": "a.npy"}})", {"source.files is \"a.npy\"", "list"}},
       {R"({"convscope_session": 1, "source": {"files": ["a", 7]}})", {"source.files is 7"}},
       {R"({"convscope_session": 1, "source": {"files": ["a\nb"]}})", {"source.files"}},
+      {R"({"convscope_session": 1, "source": {"files": ["a"], "roles": {"query": 7}}})", {"source.roles.query is 7", "a name"}},
+      {R"({"convscope_session": 1, "source": {"files": ["a"], "roles": {"heads": 0}}})", {"source.roles.heads is 0", "from 1"}},
+      {R"({"convscope_session": 1, "source": {"files": ["a"], "roles": {"attention_kind": "logits"}}})",
+       {"source.roles.attention_kind", "one of probabilities, scores"}},
       {R"({"convscope_session": 1, "source": {"planted": {"d": 1}}})", {"source.planted.d is 1", "from 2"}},
       {R"({"convscope_session": 1, "source": {"planted": {"seed": -1}}})", {"source.planted.seed is -1", "not negative"}},
       {with(R"("request": 3)"), {"request is 3", "object"}},
@@ -220,7 +237,7 @@ TEST_F(SessionFolder, LastOneIsRestoredOnlyWithItsFiles) {
   EXPECT_FALSE(load_last_session(path_).session);
   EXPECT_EQ(load_last_session(path_).warning, "");
   SavedSession session;
-  session.source = std::vector<fs::path>{folder_ / "q.npy"};
+  session.source = FilesRecipe{{folder_ / "q.npy"}};
   save_session(path_, session);
   EXPECT_FALSE(load_last_session(path_).session) << "the file is not there";
   EXPECT_EQ(load_last_session(path_).warning, "");
@@ -241,7 +258,7 @@ TEST_F(SessionFolder, BrokenLastOneIsKeptAside) {
 /// A session that says its number in several places, so that a mixture of two is noticed.
 SavedSession numbered(Index number) {
   SavedSession session;
-  session.source = std::vector<fs::path>(50, "/data/" + std::to_string(number) + ".npy");
+  session.source = FilesRecipe{std::vector<fs::path>(50, "/data/" + std::to_string(number) + ".npy")};
   session.request.n = session.request.k = session.request.T = number;
   return session;
 }

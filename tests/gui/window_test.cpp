@@ -152,8 +152,8 @@ TEST_F(WindowTest, ClickInTheHeadGridOpensAHead) {
   ASSERT_GT(layers.front().heads, 1) << "the example has several heads";
   const ImVec4 panel = rectangle("###source");
   bool opened = false;
-  // Rows of the grid lie somewhere in the lower half of the panel; its cells span the width.
-  for (float y = panel.y + 150.0F; y < panel.w && !opened; y += 6.0F) {
+  // Rows of the grid lie somewhere in the lower half of the panel, below its buttons; its cells span the width.
+  for (float y = panel.y + 170.0F; y < panel.w && !opened; y += 6.0F) {
     move_mouse(panel.z - 30.0F, y);
     press_mouse(true);
     press_mouse(false);

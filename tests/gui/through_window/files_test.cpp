@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <utility>
 
 namespace convscope {
 namespace {
@@ -72,6 +73,50 @@ TEST_F(Files, WrongOneIsExplainedAndTheOldOneStays) {
     settle(hand);
     EXPECT_FALSE(session().failure());
     EXPECT_EQ(analysis().n, 64);
+  });
+}
+
+TEST_F(Files, NamesThatSayNothingAreSettledInTheDialog) {
+  const auto planted = convbasis::make_planted<float>({.n = 80, .d = 8, .k = 2, .T = 4});
+  std::vector<std::string> paths;
+  for (const auto& [name, matrix] :
+       {std::pair{"alpha", &planted.head.query}, {"beta", &planted.head.key}, {"gamma", &planted.head.value}}) {
+    paths.push_back((folder_ / (std::string(name) + ".npy")).string());
+    convbasis::write_npy<float>(paths.back(), convbasis::view(*matrix));
+  }
+  drive([&](Hand& hand) {
+    drop(paths);
+    settle(hand);
+    ASSERT_TRUE(session().refused());
+    hand.ItemClick("##message/failure/Tensors…");
+    settle(hand);
+    const std::string dialog = std::string("//") + TensorRolesDialog::window_name;
+    const auto pick = [&](const char* role, int row) {
+      hand.SetRef(dialog.c_str());
+      hand.ItemClick((std::string("choices/") + role).c_str());
+      hand.ItemClick(("//$FOCUSED/$$" + std::to_string(row) + "/###choice").c_str());
+      settle(hand);
+    };
+    pick("Query", 0);
+    EXPECT_TRUE(app_->roles().listing()->layers.empty());
+    pick("Key", 1);
+    pick("Value", 2);
+    EXPECT_EQ(finding_text(*app_->roles().listing()), "1 layer, heads 1, kv heads 1, n 80, d 8, query and key");
+    hand.SetRef(dialog.c_str());
+    hand.ItemClick("Apply");
+    settle(hand);
+    ASSERT_FALSE(session().failure()) << session().failure()->text;
+    EXPECT_EQ(analysis().n, 80);
+    EXPECT_EQ(session().source()->layers().front().key, "beta");
+    // Back to the automatic, which finds nothing, cannot be applied.
+    hand.KeyPress(ImGuiMod_Ctrl | ImGuiKey_T);
+    settle(hand);
+    hand.SetRef(dialog.c_str());
+    hand.ItemClick("Reset");
+    settle(hand);
+    EXPECT_NE(app_->roles().listing()->why_not, "");
+    hand.ItemClick("Cancel");
+    EXPECT_EQ(analysis().n, 80);
   });
 }
 
