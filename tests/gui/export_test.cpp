@@ -171,6 +171,16 @@ TEST_F(ExportTest, TheCommandNamesEveryParameter) {
   EXPECT_THAT(command, HasSubstr("/-k.npy --layer 3 --head 7 --n 100 --k 8 --T 4 --delta 0.1 --eps 0.001 --search scan"));
 }
 
+TEST_F(ExportTest, TheCommandAndTheLineOfAFitNameWhatAFitHas) {
+  Provenance p = provenance_of(result_);
+  p.method = Method::fit;
+  p.fit_options = {.band = 12, .columns = 3};
+  p.options.k = 0;
+  EXPECT_THAT(reproducing_command(p), testing::EndsWith(" --method fit --k 0 --band 12 --columns 3"));
+  EXPECT_THAT(provenance_line(p), HasSubstr("method fit · k 0 (found 4) · band 12 · columns 3 · float32"));
+  EXPECT_THAT(provenance_line(p), Not(HasSubstr("delta")));
+}
+
 TEST_F(ExportTest, TheCommandNamesWhoIsQueryKeyAndValue) {
   Provenance p = provenance_of(result_);
   FilesRecipe files{{"/data/a.npz"}};

@@ -86,7 +86,10 @@ SavedSession any_session() {
   session.request.layer = any_index(0);
   session.request.head = any_index(0);
   session.request.n = any_index(1);
-  session.request.k = any_index(1);
+  session.request.method = any_of<Method>({Method::recover, Method::fit});
+  session.request.k = any_index(session.request.method == Method::fit ? 0 : 1);
+  session.request.band = any_index(0);
+  session.request.columns = any_index(0);
   session.request.T = any_index(1);
   session.request.delta = any_number();
   session.request.eps = any_number();
@@ -174,6 +177,9 @@ TEST(SessionFile, ErrorsNameTheFieldWhatWasFoundAndWhatIsRight) {
       {with(R"("request": {"n": 0})"), {"request.n is 0", "from 1"}},
       {with(R"("request": {"n": 1.5})"), {"request.n is 1.5", "whole number"}},
       {with(R"("request": {"n": 18446744073709551615})"), {"request.n is 18446744073709551615"}},
+      {with(R"("request": {"method": "rank"})"), {"request.method is \"rank\"", "fit"}},
+      {with(R"("request": {"k": 0})"), {"request.k is 0", "from 1"}},
+      {with(R"("request": {"band": -1})"), {"request.band is -1", "from 0"}},
       {with(R"("request": {"eps": null})"), {"request.eps is null", "a number"}},
       {with(R"("request": {"eps": -1})"), {"request.eps is -1"}},
       {with(R"("request": {"eps": 1e999})"), {"out of range"}},

@@ -90,6 +90,58 @@ TEST_F(Parameters, EverySliderCanBeDragged) {
   });
 }
 
+TEST_F(Parameters, AFitIsChosenAndTurned) {
+  drive([&](Hand& hand) {
+    hand.WindowFocus("//###parameters");
+    hand.ItemClick("//###parameters/fit");
+    settle(hand);
+    ASSERT_TRUE(analysis().fit);
+    EXPECT_EQ(session().result().request.method, Method::fit);
+    hand.ItemInputValue("//###parameters/##k/##number", "0");  // rank one
+    hand.ItemInputValue("//###parameters/##w/##number", "7");
+    hand.ItemInputValue("//###parameters/##c/##number", "3");
+    settle(hand);
+    EXPECT_EQ(analysis().fit->k(), 0);
+    EXPECT_EQ(analysis().fit->exact.band, 7);
+    EXPECT_EQ(analysis().fit->exact.columns.size(), 3U);
+    EXPECT_LT(analysis().error.relative_error, 1.0);
+    look(hand);
+    drag(hand, ParametersPanel::band, 0.1F, 0.6F);
+    EXPECT_GT(session().wanted().band, 7);
+    // Back again: k must be at least 1 there.
+    hand.ItemClick("//###parameters/recover");
+    settle(hand);
+    EXPECT_FALSE(analysis().fit);
+    EXPECT_EQ(analysis().options.k, 1);
+  });
+}
+
+TEST_F(Parameters, TheLadderIsMadeWhenItIsLookedAt) {
+  drive([&](Hand& hand) {
+    EXPECT_FALSE(app_->ladder().ladder());
+    app_->errors().show(ResidualErrorsPanel::Tab::ladder);
+    settle(hand);
+    ASSERT_TRUE(app_->ladder().ladder());
+    const auto* top = app_->ladder().ladder()->find(convbasis::rung::lag_vectors);
+    ASSERT_NE(top, nullptr);
+    EXPECT_EQ(top->k, session().wanted().k);
+    // Its own fields set what the fit has, too.
+    AnalysisRequest wish = session().wanted();
+    wish.band = 5;
+    session().want(wish);
+    settle(hand);
+    EXPECT_FALSE(app_->ladder().stale());
+    EXPECT_EQ(app_->ladder().ladder()->options.band, 5);
+    look(hand);
+    // What only Recover reads changes nothing.
+    const auto ladder = app_->ladder().ladder();
+    wish.delta = 2.0;
+    session().want(wish);
+    settle(hand);
+    EXPECT_EQ(app_->ladder().ladder(), ladder);
+  });
+}
+
 TEST_F(Parameters, OnlyTheNewestWishIsAnswered) {
   drive([&](Hand& hand) {
     const ImVec4 area = slider(ParametersPanel::k);
