@@ -140,6 +140,11 @@ void draw_bar(const NumberScale& scale, float width) {
     for (Tick& tick : ticks) tick.text = fmt::format("{:.0f}", tick.value);
   } else {
     ticks = scale_ticks(scale.scale, 5);
+    if (scale.scale.kind == ScaleKind::log) {
+      for (Tick& tick : ticks) {
+        if (!tick.text.empty()) tick.text = fmt::format("{:.3g}", tick.value);  // 0.01 rather than a power with its exponent
+      }
+    }
   }
   for (const Tick& tick : ticks) {
     if (tick.text.empty()) continue;
