@@ -73,7 +73,7 @@ void App::open(std::vector<fs::path> files, HeadChoice choice) {
 
 void App::open_as(FilesRecipe files, HeadChoice choice) {
   restoring_.reset();
-  // The same files read otherwise are still the session that was saved.
+  session_path_.clear();
   session_.open_as(std::move(files), choice);
 }
 
