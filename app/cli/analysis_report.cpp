@@ -36,10 +36,8 @@ ordered_json planted_json(const HeadInput<T>& input) {
 }
 
 template <Real T>
-ordered_json to_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
+ordered_json head_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
   const auto head = analysis.head();
-  const auto& options = analysis.options;
-  const auto starts = analysis.recovery.basis.starts();
   ordered_json result;
   result["version"] = CONVSCOPE_VERSION;
   result["file"] = input.file;
@@ -52,6 +50,24 @@ ordered_json to_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis)
   result["d_v"] = head.value_width();
   result["scale"] = head.scale;
   result["precision"] = precision_name<T>;
+  return result;
+}
+
+template <Real T>
+void print_head(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
+  const auto head = analysis.head();
+  print_field("file", printable(input.file));
+  if (!input.model.empty()) print_field("model", printable(input.model));
+  print_field("head", fmt::format("layer {}, head {}, key/value head {}", input.layer, input.head, input.kv_head));
+  print_field("shape", fmt::format("n {}, d {}, d_v {}, scale {}", head.size(), head.width(), head.value_width(),
+                                   three_digits(head.scale)));
+}
+
+template <Real T>
+ordered_json to_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
+  const auto& options = analysis.options;
+  const auto starts = analysis.recovery.basis.starts();
+  ordered_json result = head_json(input, analysis);
   result["method"] = "recover";
   result["search"] = convbasis::name_of(options.search);
   result["k_requested"] = options.k;
@@ -82,15 +98,10 @@ ordered_json to_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis)
 
 template <Real T>
 void print_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
-  const auto head = analysis.head();
   const auto& options = analysis.options;
   const auto& error = analysis.error;
   const auto& seconds = analysis.seconds;
-  print_field("file", printable(input.file));
-  if (!input.model.empty()) print_field("model", printable(input.model));
-  print_field("head", fmt::format("layer {}, head {}, key/value head {}", input.layer, input.head, input.kv_head));
-  print_field("shape", fmt::format("n {}, d {}, d_v {}, scale {}", head.size(), head.width(), head.value_width(),
-                                   three_digits(head.scale)));
+  print_head(input, analysis);
   print_field("recover", fmt::format("T {}, delta {}, eps {}, {} search, {}", options.T, three_digits(options.delta),
                                      three_digits(options.eps), convbasis::name_of(options.search), precision_name<T>));
   print_field("k found / requested", fmt::format("{} / {}", analysis.recovery.basis.count(), options.k));
@@ -111,6 +122,10 @@ void print_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
 
 template ordered_json planted_json(const HeadInput<float>&);
 template ordered_json planted_json(const HeadInput<double>&);
+template ordered_json head_json(const HeadInput<float>&, const HeadAnalysis<float>&);
+template ordered_json head_json(const HeadInput<double>&, const HeadAnalysis<double>&);
+template void print_head(const HeadInput<float>&, const HeadAnalysis<float>&);
+template void print_head(const HeadInput<double>&, const HeadAnalysis<double>&);
 template ordered_json to_json(const HeadInput<float>&, const HeadAnalysis<float>&);
 template ordered_json to_json(const HeadInput<double>&, const HeadAnalysis<double>&);
 template void print_table(const HeadInput<float>&, const HeadAnalysis<float>&);

@@ -23,6 +23,12 @@ std::string starts_text(std::span<const Index> starts);
 template <convbasis::Real T>
 nlohmann::ordered_json planted_json(const HeadInput<T>& input);
 
+/// What both methods begin with: version, file, which head, its shape. As keys, and as lines.
+template <convbasis::Real T>
+nlohmann::ordered_json head_json(const HeadInput<T>& input, const convbasis::HeadAnalysis<T>& analysis);
+template <convbasis::Real T>
+void print_head(const HeadInput<T>& input, const convbasis::HeadAnalysis<T>& analysis);
+
 /// The object of `analyze --json`, with the keys of the product page. Its ladder is empty.
 template <convbasis::Real T>
 nlohmann::ordered_json to_json(const HeadInput<T>& input, const convbasis::HeadAnalysis<T>& analysis);

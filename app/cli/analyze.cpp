@@ -168,7 +168,7 @@ void analyze_by_fit(const AnalyzeOptions& options) {
   write_output(options.output, analysis.output);
   write_output(options.exact_output, analysis.exact->output);
   if (options.json) {
-    print_json(to_json(input, analysis, ladder));
+    print_json(fit_json(input, analysis, ladder));
   } else {
     print_fit_table(input, analysis);
     print_ladder(ladder);

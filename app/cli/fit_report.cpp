@@ -78,22 +78,10 @@ void print_ladder(const Ladder& ladder) {
 }
 
 template <Real T>
-ordered_json to_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis, const Ladder& ladder) {
-  const auto head = analysis.head();
+ordered_json fit_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis, const Ladder& ladder) {
   const auto& fit = *analysis.fit;
   const auto starts = fit.lags.starts();
-  ordered_json result;
-  result["version"] = CONVSCOPE_VERSION;
-  result["file"] = input.file;
-  result["model"] = input.model;
-  result["layer"] = input.layer;
-  result["head"] = input.head;
-  result["kv_head"] = input.kv_head;
-  result["n"] = head.size();
-  result["d"] = head.width();
-  result["d_v"] = head.value_width();
-  result["scale"] = head.scale;
-  result["precision"] = precision_name<T>;
+  ordered_json result = head_json(input, analysis);
   result["method"] = "fit";
   result["k_requested"] = analysis.options.k;
   result["k_found"] = fit.k();
@@ -129,15 +117,10 @@ ordered_json to_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysis,
 
 template <Real T>
 void print_fit_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
-  const auto head = analysis.head();
   const auto& fit = *analysis.fit;
   const auto& error = analysis.error;
   const auto& seconds = analysis.seconds;
-  print_field("file", printable(input.file));
-  if (!input.model.empty()) print_field("model", printable(input.model));
-  print_field("head", fmt::format("layer {}, head {}, key/value head {}", input.layer, input.head, input.kv_head));
-  print_field("shape", fmt::format("n {}, d {}, d_v {}, scale {}", head.size(), head.width(), head.value_width(),
-                                   three_digits(head.scale)));
+  print_head(input, analysis);
   print_field("fit", fmt::format("band {}, {} columns, {} rounds, {}{}", fit.exact.band, fit.exact.columns.size(), fit.rounds,
                                  precision_name<T>, fit.sampled ? ", from a sample of the rows" : ""));
   print_field("exact columns", fit.exact.columns.empty() ? "none" : starts_text(fit.exact.columns));
@@ -159,8 +142,8 @@ void print_fit_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis)
   print_field("path", path_text(analysis));
 }
 
-template ordered_json to_json(const HeadInput<float>&, const HeadAnalysis<float>&, const Ladder&);
-template ordered_json to_json(const HeadInput<double>&, const HeadAnalysis<double>&, const Ladder&);
+template ordered_json fit_json(const HeadInput<float>&, const HeadAnalysis<float>&, const Ladder&);
+template ordered_json fit_json(const HeadInput<double>&, const HeadAnalysis<double>&, const Ladder&);
 template void print_fit_table(const HeadInput<float>&, const HeadAnalysis<float>&);
 template void print_fit_table(const HeadInput<double>&, const HeadAnalysis<double>&);
 

@@ -21,8 +21,8 @@ void print_ladder(const convbasis::Ladder& ladder);
 
 /// The object of `analyze --method fit --json`, with the keys of the product page; those that only Recover has are null.
 template <convbasis::Real T>
-nlohmann::ordered_json to_json(const HeadInput<T>& input, const convbasis::HeadAnalysis<T>& analysis,
-                               const convbasis::Ladder& ladder);
+nlohmann::ordered_json fit_json(const HeadInput<T>& input, const convbasis::HeadAnalysis<T>& analysis,
+                                const convbasis::Ladder& ladder);
 
 /// Prints the table of `analyze --method fit`, without the ladder.
 template <convbasis::Real T>

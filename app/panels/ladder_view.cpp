@@ -112,6 +112,7 @@ void LadderView::draw_rungs(const convbasis::Ladder& ladder, bool stale) {
   for (const LadderRung& step : ladder.rungs) {
     if (std::isfinite(step.error)) longest = std::max(longest, step.error);
   }
+  longest = std::min(longest, 1.0);  // an error of 1 is no better than an output of zeros: what is worse need not be told apart
   const bool wide = ImGui::GetContentRegionAvail().x >= 30.0F * ImGui::GetFontSize();
   constexpr ImGuiTableFlags flags = ImGuiTableFlags_SizingFixedFit | ImGuiTableFlags_ScrollY | ImGuiTableFlags_NoSavedSettings;
   if (!ImGui::BeginTable("rungs", wide ? 6 : 4, flags)) return;

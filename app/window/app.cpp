@@ -355,7 +355,7 @@ void App::pace_background() {
   ladder_.show(ladder_shown_);
   ladder_.poll();
   // Times are worth something only when nothing at all runs beside them.
-  const bool alone = at_rest && error_curve_.state() == IdleWorker::State::idle && heads_.settled() && !exporter_.busy();
+  const bool alone = at_rest && error_curve_.state() == IdleWorker::State::idle && heads_.settled() && !exporter_.busy() && !ladder_.pending();
   runtime_.pause(!measure_ || !runtime_shown_ || !alone);
 }
 

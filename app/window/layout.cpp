@@ -69,7 +69,7 @@ void build_layout(LayoutPreset preset, ImGuiID id, ImVec2 size, const std::funct
   const float left_share = share_of_left(preset);
   const ImGuiID left = ImGui::DockBuilderSplitNode(id, ImGuiDir_Left, left_share, nullptr, &right);
   ImGuiID parameters = 0;
-  const ImGuiID source = ImGui::DockBuilderSplitNode(left, ImGuiDir_Up, 0.54F, nullptr, &parameters);
+  const ImGuiID source = ImGui::DockBuilderSplitNode(left, ImGuiDir_Up, 0.5F, nullptr, &parameters);
   ImGuiID bottom = 0;
   const float maps_share = share_of_maps(preset, size, (1.0F - left_share) * size.x);
   const ImGuiID maps_row = ImGui::DockBuilderSplitNode(right, ImGuiDir_Up, maps_share, nullptr, &bottom);

@@ -73,6 +73,7 @@ int run_snapshot(const SnapshotOptions& options) {
              .visible = false,
              .measure = options.curves,
              .settings_file = {}});
+    if (options.ladder) app.errors().show(ResidualErrorsPanel::Tab::ladder);
     return take_snapshot(app, options.png);
   } catch (const NoDisplay& error) {
     return complain(std::string("convscope: no OpenGL 3.3 to draw with (") + error.what() +

@@ -29,6 +29,7 @@ struct WindowOptions {
 struct SnapshotOptions : WindowOptions {
   std::filesystem::path png;
   bool curves = false;  ///< runtime curves are measured, too, which takes half a minute
+  bool ladder = false;  ///< the ladder of the head is in sight
   int width = 1600;     ///< pixels
   int height = 1000;
 };
