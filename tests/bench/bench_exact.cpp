@@ -1,11 +1,13 @@
 /// \file
-/// Exact attention on request, for a script that takes turns with another library on the same tensors. Arguments: --input FILE
-/// (raw numbers: query, key, value, each heads x n x d) --heads H --n N --d D --precision f32|f64 --threads N. Commands on
-/// standard input: "run R" is answered by the seconds that R runs took together, "write FILE" writes the last output, heads x n x
-/// d, raw, and is answered by "written".
+/// Exact attention, or with --backward its gradients, on request, for a script that takes turns with another library on the same
+/// tensors. Arguments: --input FILE (raw numbers: query, key, value, and with --backward the gradient by the output, each heads x
+/// n x d) --heads H --n N --d D --precision f32|f64 --threads N [--backward]. Commands on standard input: "run R" is answered by
+/// the seconds that R runs took together, "write FILE" writes the last output (the gradients by query, key and value), each heads
+/// x n x d, raw, and is answered by "written".
 
 #include "analysis/stopwatch.h"
 #include "attention/exact_attention.h"
+#include "attention/exact_backward.h"
 
 #include <CLI/CLI.hpp>
 
@@ -24,12 +26,14 @@ struct Shape {
   Index heads = 1;
   Index n = 1024;
   Index d = 64;
+  bool backward = false;
 };
 
 template <Real T>
 class Heads {
  public:
-  Heads(const std::string& path, const Shape& shape) : shape_(shape), numbers_(3 * count()), output_(count()) {
+  Heads(const std::string& path, const Shape& shape)
+      : shape_(shape), numbers_((shape.backward ? 4 : 3) * count()), output_(count()) {
     std::ifstream file(path, std::ios::binary);
     file.read(reinterpret_cast<char*>(numbers_.data()), static_cast<std::streamsize>(numbers_.size() * sizeof(T)));
     if (!file || file.peek() != std::ifstream::traits_type::eof()) {
@@ -42,19 +46,39 @@ class Heads {
       results_.push_back({{output_.data() + h * shape.n * shape.d, shape.n, shape.d, Eigen::OuterStride<>(shape.d)},
                           lse_[static_cast<std::size_t>(h)]});
     }
+    if (!shape.backward) return;
+    gradients_.resize(3 * count());
+    forward({});
   }
 
-  void run(const RunContext& context) {
-    exact_attention<T>(std::span<const HeadView<T>>(views_), std::span<const ExactOutput<T>>(results_), context);
-  }
+  void run(const RunContext& context) { shape_.backward ? backward(context) : forward(context); }
 
   void write(const std::string& path) const {
+    const std::vector<T>& result = shape_.backward ? gradients_ : output_;
     std::ofstream file(path, std::ios::binary);
-    file.write(reinterpret_cast<const char*>(output_.data()), static_cast<std::streamsize>(output_.size() * sizeof(T)));
+    file.write(reinterpret_cast<const char*>(result.data()), static_cast<std::streamsize>(result.size() * sizeof(T)));
     if (!file.flush()) throw std::runtime_error("could not write " + path);
   }
 
  private:
+  void forward(const RunContext& context) {
+    exact_attention<T>(std::span<const HeadView<T>>(views_), std::span<const ExactOutput<T>>(results_), context);
+  }
+
+  void backward(const RunContext& context) {
+    for (Index h = 0; h < shape_.heads; ++h) {
+      const auto head = static_cast<std::size_t>(h);
+      const MutableMatrixView<T>& output = results_[head].output;
+      exact_backward<T>(views_[head],
+                        {{output.data(), shape_.n, shape_.d, Eigen::OuterStride<>(shape_.d)}, lse_[head], tensor(3, h)},
+                        {gradient(0, h), gradient(1, h), gradient(2, h)}, context);
+    }
+  }
+  MutableMatrixView<T> gradient(Index which, Index head) {
+    T* first = gradients_.data() + (which * shape_.heads + head) * shape_.n * shape_.d;
+    return {first, shape_.n, shape_.d, Eigen::OuterStride<>(shape_.d)};
+  }
+
   std::size_t count() const { return static_cast<std::size_t>(shape_.heads * shape_.n * shape_.d); }
   MatrixView<T> tensor(Index which, Index head) const {
     const T* first = numbers_.data() + (which * shape_.heads + head) * shape_.n * shape_.d;
@@ -64,6 +88,7 @@ class Heads {
   Shape shape_;
   std::vector<T> numbers_;
   std::vector<T> output_;
+  std::vector<T> gradients_;  ///< by query, key and value
   std::vector<std::vector<double>> lse_;
   std::vector<HeadView<T>> views_;
   std::vector<ExactOutput<T>> results_;
@@ -99,10 +124,11 @@ int main(int argc, char** argv) {
   std::string input;
   RunContext context;
   std::string precision = "f32";
-  app.add_option("--input", input, "raw numbers: query, key, value, each heads x n x d")->required();
+  app.add_option("--input", input, "raw numbers: query, key, value (and output gradient), each heads x n x d")->required();
   app.add_option("--heads", shape.heads, "heads")->check(CLI::PositiveNumber);
   app.add_option("--n", shape.n, "tokens")->check(CLI::PositiveNumber);
   app.add_option("--d", shape.d, "head width")->check(CLI::PositiveNumber);
+  app.add_flag("--backward", shape.backward, "the gradients instead");
   app.add_option("--threads", context.threads, "threads, 0 for all");
   app.add_option("--precision", precision, "f32 or f64")->check(CLI::IsMember({"f32", "f64"}));
   CLI11_PARSE(app, argc, argv);

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Times the engine's exact causal attention against PyTorch's scaled_dot_product_attention on the CPU, in turns, on the same tensors.
+"""Times the engine's exact causal attention against PyTorch's scaled_dot_product_attention on the CPU, in turns, on the same tensors;
+with --backward the gradients of both, from a forward pass that is not timed.
 
-    compare_pytorch.py CONVSCOPE_BENCH_EXACT [--precision f32,f64] [--n 1024,2048,...] [--heads 2] [--d 64] [--threads 2] [--pairs 11]
+    compare_pytorch.py CONVSCOPE_BENCH_EXACT [--backward] [--precision f32,f64] [--n 1024,2048,...] [--heads 2] [--d 64] [--threads 2]
+                       [--pairs 11]
 
 The tensors go through a raw file; the outputs of both are compared before anything is timed. The benchmark program is started once
 for every table row and runs when it is told to, so the two alternate and a drift of the machine hits both alike; which of them goes
@@ -27,6 +29,7 @@ import torch
 TYPES = {"f32": torch.float32, "f64": torch.float64}
 # What the outputs may differ by, relative to the largest value: each side rounds scores and sums of n terms.
 TOLERANCE = {"f32": 2e-6, "f64": 4e-15}
+BACKWARD_TOLERANCE = {"f32": 2e-5, "f64": 4e-14}  # of the largest gradient
 TURN_SECONDS = 0.03
 
 
@@ -37,6 +40,7 @@ class Case:
     n: int
     d: int
     threads: int
+    backward: bool
 
 
 class Engine:
@@ -46,6 +50,8 @@ class Engine:
         command = [str(program), "--input", str(tensors), "--precision", case.precision]
         for name in ("heads", "n", "d", "threads"):
             command += [f"--{name}", str(getattr(case, name))]
+        if case.backward:
+            command.append("--backward")
         self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> Engine:
@@ -75,11 +81,19 @@ class Torch:
     def __init__(self, case: Case) -> None:
         torch.set_num_threads(case.threads)
         generator = torch.Generator().manual_seed(1)
-        self.tensors = torch.randn(3, 1, case.heads, case.n, case.d, generator=generator, dtype=TYPES[case.precision])
+        count = 4 if case.backward else 3
+        self.tensors = torch.randn(count, 1, case.heads, case.n, case.d, generator=generator, dtype=TYPES[case.precision])
+        self.inputs = [tensor.clone().requires_grad_(case.backward) for tensor in self.tensors[:3]]
+        self.attended = self.forward() if case.backward else None
+
+    def forward(self) -> torch.Tensor:
+        return torch.nn.functional.scaled_dot_product_attention(*self.inputs, is_causal=True)
 
     def output(self) -> torch.Tensor:
+        if self.attended is not None:
+            return torch.stack(torch.autograd.grad(self.attended, self.inputs, self.tensors[3], retain_graph=True))
         with torch.inference_mode():
-            return torch.nn.functional.scaled_dot_product_attention(*self.tensors, is_causal=True)
+            return self.forward()
 
     def seconds(self, calls: int) -> float:
         start = time.perf_counter()
@@ -95,9 +109,11 @@ def require_agreement(engine: Engine, peer: Torch, case: Case, folder: Path) -> 
     engine.ask(f"write {path}")
     theirs = peer.output()
     ours = torch.from_file(str(path), size=theirs.numel(), dtype=theirs.dtype).reshape(theirs.shape)
-    difference = float((ours - theirs).abs().max() / peer.tensors[2].abs().max())
-    if not difference <= TOLERANCE[case.precision]:
-        raise SystemExit(f"{case}: the outputs differ by {difference:.2g} of the largest value; {TOLERANCE[case.precision]:.2g} is rounding")
+    largest = theirs.abs().max() if case.backward else peer.tensors[2].abs().max()
+    difference = float((ours - theirs).abs().max() / largest)
+    tolerance = (BACKWARD_TOLERANCE if case.backward else TOLERANCE)[case.precision]
+    if not difference <= tolerance:
+        raise SystemExit(f"{case}: the results differ by {difference:.2g} of the largest value; {tolerance:.2g} is rounding")
 
 
 def measure_pairs(engine: Engine, peer: Torch, pairs: int) -> list[tuple[float, float]]:
@@ -131,7 +147,7 @@ def table_row(program: Path, case: Case, pairs: int) -> str:
             measured = measure_pairs(engine, peer, pairs)
     mine, theirs = (statistics.median(column) for column in zip(*measured))
     ratios = [their_time / my_time for my_time, their_time in measured]
-    gigaflops = 2 * case.heads * case.n**2 * case.d / 1e9
+    gigaflops = (5 if case.backward else 2) * case.heads * case.n**2 * case.d / 1e9
     return (f"| {case.precision} | {case.n} | {1e3 * mine:.2f} | {1e3 * theirs:.2f} | {gigaflops / mine:.0f} | {gigaflops / theirs:.0f} "
             f"| {statistics.median(ratios):.2f} | {min(ratios):.2f} | {max(ratios):.2f} |")
 
@@ -143,6 +159,7 @@ def listed(text: str) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", type=Path, metavar="CONVSCOPE_BENCH_EXACT", help="built from tests/bench/bench_exact.cpp")
+    parser.add_argument("--backward", action="store_true", help="gradients by query, key and value, from a given output gradient")
     parser.add_argument("--precision", type=listed, default="f32,f64", help="f32, f64 or both (default: %(default)s)")
     parser.add_argument("--n", type=listed, default="1024,2048,4096,8192,16384", help="token counts (default: %(default)s)")
     parser.add_argument("--heads", type=int, default=2, help="heads of one call (default: %(default)s)")
@@ -156,13 +173,15 @@ def main() -> int:
 
     print(f"PyTorch {torch.__version__}, causal, {options.heads} heads, d = {options.d}, {options.threads} threads of {os.cpu_count()}, "
           f"{options.pairs} pairs, CPU code {torch.backends.cpu.get_cpu_capability()}.")
-    print("GF/s counts 2 n^2 d operations a head: the causal half of both products.")
+    products = "5 n^2 d operations a head: the causal half of the five products" if options.backward else (
+        "2 n^2 d operations a head: the causal half of both products")
+    print(f"{'Gradients. ' if options.backward else ''}GF/s counts {products}.")
     print("Ratio: PyTorch's time / ours, of each pair; above 1 we are faster.")
     print("| | n | ours, ms | PyTorch, ms | ours, GF/s | PyTorch, GF/s | median ratio | lowest | highest |")
     print("|---|---|---|---|---|---|---|---|---|")
     for precision in options.precision:
         for n in options.n:
-            case = Case(precision, options.heads, int(n), options.d, options.threads)
+            case = Case(precision, options.heads, int(n), options.d, options.threads, options.backward)
             print(table_row(options.program, case, options.pairs), flush=True)
     return 0
 
