@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <numbers>
+#include <optional>
 #include <vector>
 
 namespace convbasis {
@@ -73,9 +74,9 @@ class PackedQueries {
   std::size_t size(Index width) const { return static_cast<std::size_t>(groups_ * group_ * width); }
 
   Index group_, groups_, depth_, value_depth_;
-  AlignedVector<T> query_, gradient_;                  // for products with keys and values
-  AlignedVector<T> query_columns_, gradient_columns_;  // for products with weights
-  AlignedVector<T> shift_, delta_;                     // log-sum-exp in base 2, and delta
+  Scratch<T> query_, gradient_;                  // for products with keys and values
+  Scratch<T> query_columns_, gradient_columns_;  // for products with weights
+  AlignedVector<T> shift_, delta_;               // log-sum-exp in base 2, and delta
 };
 
 /// The key blocks of one part, one after the other, and its sums of dQ.
@@ -92,7 +93,9 @@ class BackwardPart {
         key_sums_(key_columns_.size()),
         value_sums_(static_cast<std::size_t>(block_ * padded<T>(head.value_width()))),
         lanes_(static_cast<std::size_t>(packed.group())),
-        query_sums_(static_cast<std::size_t>(packed.groups() * packed.group() * padded<T>(head.width())), T{0}) {}
+        query_sums_(static_cast<std::size_t>(packed.groups() * packed.group() * padded<T>(head.width()))) {
+    std::fill_n(query_sums_.data(), query_sums_.size(), T{0});
+  }
 
   void run(Index first, const HeadGradients<T>& gradients) {
     const Index keys = std::min(block_, head_.size() - first);
@@ -188,7 +191,7 @@ class BackwardPart {
   AlignedVector<T> weights_, changes_;  // P and dS of a block and a group, a row for each key
   AlignedVector<T> key_columns_, key_sums_, value_sums_;
   AlignedVector<T> lanes_;  // maxima and sums that the kernels want to write and nobody reads
-  AlignedVector<T> query_sums_;
+  Scratch<T> query_sums_;
 };
 
 /// The blocks of each part: dealt out forth and back, because the first ones have the most queries.
@@ -231,14 +234,14 @@ void exact_backward(const HeadView<T>& head, const BackwardInput<T>& forward, co
   require_fitting(head, forward, gradients);
   const PackedQueries<T> packed(head, forward, context);
   const std::vector<std::vector<Index>> blocks = deal_blocks(head.size());
-  std::vector<BackwardPart<T>> parts;
-  for (std::size_t p = 0; p < blocks.size(); ++p) parts.emplace_back(head, packed);
+  std::vector<std::optional<BackwardPart<T>>> parts(blocks.size());
   parallel_for(
       context, std::ssize(parts),
       [&](Index p, int) {
+        auto& part = parts[static_cast<std::size_t>(p)].emplace(head, packed);
         for (const Index first : blocks[static_cast<std::size_t>(p)]) {
           context.check();
-          parts[static_cast<std::size_t>(p)].run(first, gradients);
+          part.run(first, gradients);
         }
       },
       "exact backward");
@@ -247,8 +250,8 @@ void exact_backward(const HeadView<T>& head, const BackwardInput<T>& forward, co
   parallel_for(context, (n + rows_at_once - 1) / rows_at_once, [&](Index item, int) {
     MutableMatrixView<T> query = gradients.query;
     for (Index i = item * rows_at_once; i < std::min(n, (item + 1) * rows_at_once); ++i) {
-      query.row(i) = parts.front().query_sum(i);
-      for (std::size_t p = 1; p < parts.size(); ++p) query.row(i) += parts[p].query_sum(i);
+      query.row(i) = parts.front()->query_sum(i);
+      for (std::size_t p = 1; p < parts.size(); ++p) query.row(i) += parts[p]->query_sum(i);
       query.row(i) *= static_cast<T>(head.scale);
     }
   });
