@@ -20,10 +20,9 @@ class Approximation {
   explicit Approximation(std::shared_ptr<const ConvWeights<T>> weights) : weights_(std::move(weights)) {}
   explicit Approximation(std::shared_ptr<const StructuredFit> fit) : fit_(std::move(fit)) {}
 
-  /// The calls below read `exact`, which are scores S of the same cells; otherwise it may be empty.
-  bool needs_exact_scores() const { return fit_ != nullptr; }
-  /// It stands in for the weights, so that S~ is a picture of them rather than what was approximated.
-  bool models_weights() const { return fit_ != nullptr; }
+  /// A fit stands in for the weights: S~ is a picture of them rather than what was approximated, and the calls below read
+  /// `exact`, which are scores S of the same cells. Otherwise that may be empty.
+  bool is_fit() const { return fit_ != nullptr; }
   /// S~ of one row, for the columns from `column` on, all of them <= row.
   void scores(Index row, Index column, std::span<const T> exact, std::span<T> target) const;
   /// P~ likewise.

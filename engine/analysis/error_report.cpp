@@ -44,6 +44,20 @@ void compare_outputs(const ExactPart<T>& exact, MatrixView<T> output, ErrorRepor
   }
 }
 
+/// The relative error over those of the known rows that `counts` picks.
+template <Real T, class Counts>
+double error_over(const ExactPart<T>& exact, const Matrix<T>& output, const Counts& counts) {
+  double difference = 0.0;
+  double size = 0.0;
+  for (std::size_t x = 0; x < exact.rows.size(); ++x) {
+    if (!counts(exact.rows[x])) continue;
+    const Eigen::RowVectorXd wanted = exact.output.row(static_cast<Index>(x)).template cast<double>();
+    difference += (output.row(exact.rows[x]).template cast<double>() - wanted).squaredNorm();
+    size += wanted.squaredNorm();
+  }
+  return difference == 0.0 ? 0.0 : std::sqrt(difference / size);
+}
+
 struct RowDifference {
   double total_variation = 0.0;
   double largest_score_error = 0.0;
@@ -74,7 +88,7 @@ std::vector<RowDifference> compare_rows(const HeadView<T>& head, const RowNormal
       const std::span<const T> exact_scores(tile.row(x), static_cast<std::size_t>(count));
       const auto cells = std::span(approximate).first(static_cast<std::size_t>(count));
       RowDifference& difference = result[static_cast<std::size_t>(x)];
-      if (!approximation.models_weights()) {
+      if (!approximation.is_fit()) {
         approximation.scores(row, key, exact_scores, cells);
         difference.largest_score_error = max_or_nan(difference.largest_score_error,
                                                     static_cast<double>((p - q).abs().template maxCoeff<Eigen::PropagateNaN>()));
@@ -118,7 +132,7 @@ ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const Ap
       },
       "total variation");
   double sum = 0.0;
-  report.max_score_error = approximation.models_weights() ? ErrorReport::unknown : 0.0;
+  report.max_score_error = approximation.is_fit() ? ErrorReport::unknown : 0.0;
   for (const RowDifference& row : differences) {
     report.row_total_variation.push_back(row.total_variation);
     report.max_score_error = max_or_nan(report.max_score_error, row.largest_score_error);
@@ -129,25 +143,22 @@ ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const Ap
 }
 
 template <Real T>
+double known_row_error(const ExactPart<T>& exact, const Matrix<T>& output) {
+  return error_over(exact, output, [](Index) { return true; });
+}
+
+template <Real T>
 double odd_row_error(const ExactPart<T>& exact, const Matrix<T>& output) {
-  double difference = 0.0;
-  double size = 0.0;
-  bool any = false;
-  for (std::size_t x = 0; x < exact.rows.size(); ++x) {
-    if (exact.rows[x] % 2 == 0) continue;
-    any = true;
-    const Eigen::RowVectorXd wanted = exact.output.row(static_cast<Index>(x)).template cast<double>();
-    difference += (output.row(exact.rows[x]).template cast<double>() - wanted).squaredNorm();
-    size += wanted.squaredNorm();
-  }
-  if (!any) return std::numeric_limits<double>::quiet_NaN();
-  return difference == 0.0 ? 0.0 : std::sqrt(difference / size);
+  const auto odd = [](Index row) { return row % 2 != 0; };
+  return std::ranges::any_of(exact.rows, odd) ? error_over(exact, output, odd) : ErrorReport::unknown;
 }
 
 template ErrorReport compare(const HeadView<float>&, const ExactPart<float>&, const Approximation<float>&, MatrixView<float>,
                              const RunContext&);
 template ErrorReport compare(const HeadView<double>&, const ExactPart<double>&, const Approximation<double>&, MatrixView<double>,
                              const RunContext&);
+template double known_row_error(const ExactPart<float>&, const Matrix<float>&);
+template double known_row_error(const ExactPart<double>&, const Matrix<double>&);
 template double odd_row_error(const ExactPart<float>&, const Matrix<float>&);
 template double odd_row_error(const ExactPart<double>&, const Matrix<double>&);
 

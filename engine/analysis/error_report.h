@@ -35,6 +35,10 @@ template <Real T>
 ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const Approximation<T>& approximation,
                     MatrixView<T> output, const RunContext& context = {});
 
+/// ||output - Y||_F / ||Y||_F over the rows whose exact output is known; 0 when both are zero.
+template <Real T>
+double known_row_error(const ExactPart<T>& exact, const Matrix<T>& output);
+
 /// The relative error over the known rows that are odd, which a fit to the even ones has not seen; NaN when there are none.
 template <Real T>
 double odd_row_error(const ExactPart<T>& exact, const Matrix<T>& output);

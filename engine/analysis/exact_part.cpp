@@ -21,6 +21,13 @@ RowNormalisers::RowNormalisers(std::span<const double> all) : values_(all.size()
   for (std::size_t row = 0; row < all.size(); ++row) values_[row].store(all[row], std::memory_order_relaxed);
 }
 
+std::vector<double> RowNormalisers::all() const {
+  std::vector<double> values;
+  values.reserve(values_.size());
+  for (Index row = 0; row < size(); ++row) values.push_back((*this)[row]);
+  return values;
+}
+
 template <Real T>
 void RowNormalisers::require(const HeadView<T>& head, std::span<const Index> rows, const RunContext& context) {
   std::vector<Index> unknown;

@@ -22,6 +22,8 @@ class RowNormalisers {
   Index size() const { return std::ssize(values_); }
   /// NaN while it is not known.
   double operator[](Index row) const { return values_[static_cast<std::size_t>(row)].load(std::memory_order_relaxed); }
+  /// Of all rows, NaN where it is not known.
+  std::vector<double> all() const;
   void set(Index row, double value) { values_[static_cast<std::size_t>(row)].store(value, std::memory_order_relaxed); }
   /// Makes them known for `rows` (ascending) of the head that they belong to. Cost O(n d) for each row that is new. Throws
   /// Cancelled.

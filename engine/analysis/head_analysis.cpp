@@ -44,15 +44,6 @@ ConvBasis<T> log_lags(const StructuredFit& fit) {
   return {fit.size(), std::move(starts), std::move(logs)};
 }
 
-template <Real T>
-std::pair<Matrix<T>, ApplyReport> fit_output(const HeadView<T>& head, std::shared_ptr<const StructuredFit> fit,
-                                             const RunContext& context) {
-  Matrix<T> output(head.size(), head.value_width());
-  const StructuredPlan<T> plan(std::move(fit), head.value_width(), {}, context);
-  ApplyReport report = plan.apply(head, mutable_view(output), context);
-  return {std::move(output), std::move(report)};
-}
-
 /// Throws unless the head has as many tokens as the exact part.
 template <Real T>
 Index tokens_of(const HeadTensors<T>& tensors, const ExactPart<T>& exact) {
@@ -68,8 +59,7 @@ template <Real T>
 void fit_all_rows(HeadAnalysis<T>& analysis, bool heldout, const RunContext& context) {
   const HeadView<T> head = analysis.head();
   const StructuredOptions& options = analysis.fit_options;
-  std::vector<double> lse;
-  for (Index row = 0; row < analysis.n; ++row) lse.push_back((*analysis.exact->normalisers)[row]);
+  const std::vector<double> lse = analysis.exact->normalisers->all();
   const Structure structure = choose_structure(head, WeightedRows::every(lse, 0, 1), options, context);
   const HeadSums sums = gather_sums<T>(head, lse, structure, heldout, context);
   analysis.fit = std::make_shared<const StructuredFit>(fit_structured<T>(head, lse, sums.all, options, context));

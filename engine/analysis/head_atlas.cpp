@@ -1,6 +1,7 @@
 #include "analysis/head_atlas.h"
 
 #include "analysis/error_by_k.h"
+#include "analysis/error_report.h"
 #include "analysis/exact_part.h"
 #include "analysis/ladder.h"
 #include "analysis/yardsticks.h"
@@ -54,19 +55,6 @@ std::vector<double> recover_errors(const HeadView<T>& head, const ExactPart<T>& 
   return errors;
 }
 
-/// ||output - exact|| / ||exact|| of all rows.
-template <Real T>
-double output_error(const ExactPart<T>& exact, const Matrix<T>& output) {
-  double difference = 0.0;
-  double size = 0.0;
-  for (Index row = 0; row < output.rows(); ++row) {
-    const Eigen::RowVectorXd wanted = exact.output.row(row).template cast<double>();
-    difference += (output.row(row).template cast<double>() - wanted).squaredNorm();
-    size += wanted.squaredNorm();
-  }
-  return difference == 0.0 ? 0.0 : std::sqrt(difference / size);
-}
-
 /// The error of one fit, as `ladder` has it or made for it.
 template <Real T>
 double fit_error(const HeadView<T>& head, const ExactPart<T>& exact, std::span<const double> lse, const Ladder& ladder, Index k,
@@ -77,9 +65,7 @@ double fit_error(const HeadView<T>& head, const ExactPart<T>& exact, std::span<c
   // As the ladder does: from all rows while that is affordable.
   auto fit = std::make_shared<const StructuredFit>(head.size() > full_fit_limit ? fit_sampled(head, options, {}, context)
                                                                                 : fit_structured(head, lse, options, context));
-  Matrix<T> output(head.size(), head.value_width());
-  StructuredPlan<T>(std::move(fit), head.value_width(), {}, context).apply(head, mutable_view(output), context);
-  return output_error(exact, output);
+  return known_row_error(exact, fit_output(head, std::move(fit), context).first);
 }
 
 /// The errors of truncated SVDs of P; none where it is too large to be held.
@@ -91,7 +77,7 @@ void add_rank_errors(const HeadView<T>& head, const ExactPart<T>& exact, std::sp
   const Matrix<T> probability = dense_probabilities(head, lse, context);
   for (std::size_t place = 0; place < options.ks.size(); ++place) {
     const MatrixFactors<T> factors = truncated_svd(probability, std::min(options.ks[place], n), context);
-    entry.rank_errors[place] = output_error(exact, factored_product<T>(factors, head.value, context));
+    entry.rank_errors[place] = known_row_error(exact, factored_product<T>(factors, head.value, context));
   }
 }
 
@@ -106,8 +92,7 @@ void add_ladder(const HeadView<T>& head, const ExactPart<T>& exact, const AtlasO
   for (const LadderRung& rung : ladder.rungs) {
     entry.ladder.push_back({rung.key, rung.band, rung.columns, rung.k, rung.rank, rung.error, rung.heldout_error, rung.cost});
   }
-  std::vector<double> lse;
-  for (Index row = 0; row < n; ++row) lse.push_back((*exact.normalisers)[row]);
+  const std::vector<double> lse = exact.normalisers->all();
   for (std::size_t place = 0; place < options.ks.size(); ++place) {
     entry.fit_errors[place] =
         fit_error(head, exact, std::span<const double>(lse), ladder, std::min(options.ks[place], n), context);

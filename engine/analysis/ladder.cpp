@@ -28,19 +28,6 @@ StructuredOptions structured(const LadderOptions& options) {
           .rounds = options.rounds};
 }
 
-/// The relative error over the known rows.
-template <Real T>
-double known_row_error(const ExactPart<T>& exact, const Matrix<T>& output) {
-  double difference = 0.0;
-  double size = 0.0;
-  for (std::size_t x = 0; x < exact.rows.size(); ++x) {
-    const Eigen::RowVectorXd wanted = exact.output.row(static_cast<Index>(x)).template cast<double>();
-    difference += (output.row(exact.rows[x]).template cast<double>() - wanted).squaredNorm();
-    size += wanted.squaredNorm();
-  }
-  return difference == 0.0 ? 0.0 : std::sqrt(difference / size);
-}
-
 HeadSums changed(const HeadSums& sums, RestSums (RestSums::*change)() const) {
   return {(sums.all.*change)(), sums.even ? std::optional(((*sums.even).*change)()) : std::nullopt};
 }
@@ -81,7 +68,7 @@ class LadderMaker {
     std::vector<Index> rows(static_cast<std::size_t>(n_));
     std::iota(rows.begin(), rows.end(), Index{0});
     exact_.normalisers->require(head_, rows, quiet_);
-    for (const Index row : rows) lse_.push_back((*exact_.normalisers)[row]);
+    lse_ = exact_.normalisers->all();
   }
 
   void add_rungs() {
@@ -179,10 +166,8 @@ class LadderMaker {
 
   /// The output of a fit, and the seconds that it took.
   std::pair<Matrix<T>, double> applied(StructuredFit fit) const {
-    Matrix<T> output(n_, head_.value_width());
     Stopwatch watch;
-    const StructuredPlan<T> plan(std::make_shared<const StructuredFit>(std::move(fit)), head_.value_width(), {}, quiet_);
-    plan.apply(head_, mutable_view(output), quiet_);
+    Matrix<T> output = fit_output(head_, std::make_shared<const StructuredFit>(std::move(fit)), quiet_).first;
     return {std::move(output), watch.lap()};
   }
 

@@ -252,6 +252,19 @@ ApplyReport StructuredPlan<T>::apply(const HeadView<T>& head, MutableMatrixView<
   return report;
 }
 
+template <Real T>
+std::pair<Matrix<T>, ApplyReport> fit_output(const HeadView<T>& head, std::shared_ptr<const StructuredFit> fit,
+                                             const RunContext& context) {
+  Matrix<T> output(head.size(), head.value_width());
+  const StructuredPlan<T> plan(std::move(fit), head.value_width(), {}, context);
+  ApplyReport report = plan.apply(head, mutable_view(output), context);
+  return {std::move(output), std::move(report)};
+}
+
+template std::pair<Matrix<float>, ApplyReport> fit_output(const HeadView<float>&, std::shared_ptr<const StructuredFit>,
+                                                          const RunContext&);
+template std::pair<Matrix<double>, ApplyReport> fit_output(const HeadView<double>&, std::shared_ptr<const StructuredFit>,
+                                                           const RunContext&);
 template class StructuredPlan<float>;
 template class StructuredPlan<double>;
 

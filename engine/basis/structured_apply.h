@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace convbasis {
@@ -59,5 +60,10 @@ class StructuredPlan {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// Plan and product at once: P~ V of a fit that is applied only once, and how it went.
+template <Real T>
+std::pair<Matrix<T>, ApplyReport> fit_output(const HeadView<T>& head, std::shared_ptr<const StructuredFit> fit,
+                                             const RunContext& context = {});
 
 }  // namespace convbasis
