@@ -8,7 +8,7 @@ import re
 import sys
 
 # A folder may include from itself and from the folders listed for it.
-ENGINE = ["core", "attention", "lowrank", "basis", "data", "training", "analysis"]  # each layer sees those before it
+ENGINE = ["core", "attention", "lowrank", "basis", "cuda", "data", "training", "analysis"]  # each layer sees those before it
 ALLOWED = {f"engine/{layer}": {f"engine/{below}" for below in ENGINE[: place + 1]} for place, layer in enumerate(ENGINE)}
 WHOLE_ENGINE = {f"engine/{layer}" for layer in ENGINE}
 ALLOWED["app/view"] = WHOLE_ENGINE | {"app/view"}

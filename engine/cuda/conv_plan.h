@@ -1,0 +1,33 @@
+/// \file
+/// Products with a matrix in conv form on a GPU: mirrors basis/apply and basis/partitioned. Inside the GPU module.
+#pragma once
+
+#include "cuda/exact.h"
+#include "cuda/module_table.h"
+
+#include <cstdint>
+#include <memory>
+
+namespace convbasis::cuda {
+
+struct HostColumns {
+  const float* data;
+  std::int64_t stride, columns;
+};
+
+/// Everything that depends on the weights alone stays on the device: lags, their spectra, and the lists of what to sum. The
+/// columns of a value go through in blocks, one copied while another is computed.
+class ConvPlan {
+ public:
+  explicit ConvPlan(const ConvbasisCudaWeights& weights);
+  ~ConvPlan();
+
+  /// output = D^-1 A value, or A^T D^-1 value; n rows. Throws DeviceError, what `poll` throws, std::bad_alloc.
+  void apply(const HostColumns& value, bool transpose, float* output, std::int64_t output_stride, const Poll& poll) const;
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace convbasis::cuda

@@ -1,0 +1,273 @@
+#include "cuda/gpu.h"
+
+#include "basis/apply_layout.h"
+#include "core/errors.h"
+#include "cuda/module_table.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace convbasis {
+namespace {
+
+constexpr std::size_t text_size = 512;
+constexpr int most_devices = 16;
+
+/// What the module asks, and where it writes what went wrong.
+class Call {
+ public:
+  Call(int device, const RunContext& context)
+      : call_{device, &stopped, const_cast<RunContext*>(&context), text_.data(), text_.size()} {}
+
+  const ConvbasisCudaCall* get() const { return &call_; }
+  const char* text() const { return text_.data(); }
+  void require_done(int result) const {
+    if (result == CONVBASIS_CUDA_CANCELLED) throw Cancelled();
+    if (result != CONVBASIS_CUDA_DONE) throw GpuError(text_.data(), result == CONVBASIS_CUDA_OUT_OF_MEMORY);
+  }
+
+ private:
+  static int stopped(void* context) { return static_cast<const RunContext*>(context)->stop.stop_requested() ? 1 : 0; }
+
+  std::array<char, text_size> text_{};
+  ConvbasisCudaCall call_;
+};
+
+std::string shape(Index rows, Index cols) { return std::to_string(rows) + " x " + std::to_string(cols); }
+
+template <class Matrix>
+void require_shape(const char* name, const Matrix& matrix, Index rows, Index cols) {
+  if (matrix.rows() == rows && matrix.cols() == cols) return;
+  throw InvalidArgument(std::string(name) + " is " + shape(matrix.rows(), matrix.cols()) + "; it must be " + shape(rows, cols));
+}
+
+void require_on_gpu(const HeadView<float>& head) {
+  require_valid(head);
+  if (head.matrix != nullptr) throw InvalidArgument("the head is given by its scores; a GPU needs its query and key");
+  if (head.value_width() > widest_on_gpu || head.width() > widest_on_gpu) {
+    throw InvalidArgument("the head is " + std::to_string(std::max(head.width(), head.value_width())) +
+                          " wide; on a GPU it may be " + std::to_string(widest_on_gpu));
+  }
+}
+
+/// One head as the module sees it. Refers to its own members.
+struct OneHead {
+  explicit OneHead(const HeadView<float>& head)
+      : query(head.query.data()),
+        key(head.key.data()),
+        value(head.value.data()),
+        heads{&query,
+              &key,
+              &value,
+              head.query.outerStride(),
+              head.key.outerStride(),
+              head.value.outerStride(),
+              head.bias.empty() ? nullptr : head.bias.data(),
+              head.size(),
+              head.width(),
+              head.value_width(),
+              1,
+              1,
+              static_cast<float>(head.scale)} {}
+  OneHead(const OneHead&) = delete;
+  OneHead& operator=(const OneHead&) = delete;
+
+  const float* query;
+  const float* key;
+  const float* value;
+  ConvbasisCudaHeads heads;
+};
+
+bool old_device(const ConvbasisCudaDevice& device) {
+  return device.major < oldest_major || (device.major == oldest_major && device.minor < oldest_minor);
+}
+
+}  // namespace
+
+Gpu::Gpu(const std::filesystem::path& path) {
+  library_ = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library_ == nullptr) {
+    status_ = {GpuStatus::Kind::no_module, std::string("no GPU module: ") + dlerror(), {}};
+    return;
+  }
+  using Entry = const ConvbasisCudaTable* (*)(int);
+  const auto entry = reinterpret_cast<Entry>(dlsym(library_, "convbasis_cuda_table"));
+  table_ = entry != nullptr ? entry(CONVBASIS_CUDA_VERSION) : nullptr;
+  if (table_ == nullptr) {
+    status_ = {GpuStatus::Kind::no_module, "the GPU module " + path.string() + " belongs to another version of the program", {}};
+    return;
+  }
+  look_for_devices();
+}
+
+Gpu::Gpu(const ConvbasisCudaTable* table) : table_(table) { look_for_devices(); }
+
+Gpu::~Gpu() {
+  if (library_ != nullptr) dlclose(library_);
+}
+
+void Gpu::look_for_devices() {
+  const RunContext context;
+  const Call call(0, context);
+  std::array<ConvbasisCudaDevice, most_devices> found{};
+  int count = 0;
+  const int result = table_->devices(found.data(), most_devices, &count, call.get());
+  const std::string text = call.text();
+  if (result != CONVBASIS_CUDA_DONE) {
+    const bool driver = text.find("InsufficientDriver") != std::string::npos;
+    status_.kind = driver ? GpuStatus::Kind::no_driver : GpuStatus::Kind::no_device;
+    status_.why = (driver ? "no NVIDIA driver, or one too old for the module (" : "no GPU (") + text + ")";
+    return;
+  }
+  for (int d = 0; d < std::min(count, most_devices); ++d) {
+    const ConvbasisCudaDevice& device = found[static_cast<std::size_t>(d)];
+    const std::string capability = std::to_string(device.major) + "." + std::to_string(device.minor);
+    if (old_device(device)) {
+      status_ = {GpuStatus::Kind::too_old,
+                 std::string(device.name) + " has compute capability " + capability + "; 7.5 is the oldest that does",
+                 {}};
+      return;
+    }
+    status_.devices.push_back({device.name, device.major, device.minor, device.memory, device.free});
+  }
+  status_.kind = GpuStatus::Kind::ready;
+  status_.why = status_.devices.front().name + ", compute capability " + std::to_string(status_.devices.front().major) + "." +
+                std::to_string(status_.devices.front().minor);
+}
+
+void Gpu::require_device(int device) const {
+  if (!status_.ready()) throw GpuError(status_.why, false);
+  if (device >= 0 && device < std::ssize(status_.devices)) return;
+  throw InvalidArgument("device is " + std::to_string(device) + "; there are GPUs 0 to " +
+                        std::to_string(status_.devices.size() - 1));
+}
+
+void Gpu::exact_attention(int device, const HeadView<float>& head, MutableMatrixView<float> output, std::span<double> lse,
+                          const RunContext& context) const {
+  require_device(device);
+  require_on_gpu(head);
+  require_shape("output", output, head.size(), head.value_width());
+  if (std::ssize(lse) != head.size())
+    throw InvalidArgument("lse has " + std::to_string(lse.size()) + " numbers; one a row is needed");
+  const OneHead one(head);
+  const Call call(device, context);
+  float* const outputs = output.data();
+  double* const lses = lse.data();
+  call.require_done(table_->exact_attention(&one.heads, &outputs, output.outerStride(), &lses, call.get()));
+}
+
+void Gpu::exact_backward(int device, const HeadView<float>& head, const BackwardInput<float>& forward,
+                         const HeadGradients<float>& gradients, const RunContext& context) const {
+  require_device(device);
+  require_on_gpu(head);
+  const Index n = head.size();
+  require_shape("output", forward.output, n, head.value_width());
+  require_shape("output_gradient", forward.output_gradient, n, head.value_width());
+  require_shape("query gradient", gradients.query, n, head.width());
+  require_shape("key gradient", gradients.key, n, head.width());
+  require_shape("value gradient", gradients.value, n, head.value_width());
+  if (std::ssize(forward.lse) != n)
+    throw InvalidArgument("lse has " + std::to_string(forward.lse.size()) + " numbers; one a row is needed");
+  const OneHead one(head);
+  const Call call(device, context);
+  const Matrix<float> output = forward.output;  // both with the same distance between rows
+  const Matrix<float> output_gradient = forward.output_gradient;
+  Matrix<float> query(n, head.width()), key(n, head.width()), value(n, head.value_width());
+  const float* const outputs = output.data();
+  const float* const output_gradients = output_gradient.data();
+  const double* const lses = forward.lse.data();
+  float* const queries = query.data();
+  float* const keys = key.data();
+  float* const values = value.data();
+  call.require_done(table_->exact_backward(&one.heads, &outputs, &lses, &output_gradients, head.value_width(), &queries, &keys,
+                                           &values, call.get()));
+  MutableMatrixView<float>(gradients.query) = query;
+  MutableMatrixView<float>(gradients.key) = key;
+  MutableMatrixView<float>(gradients.value) = value;
+}
+
+std::vector<std::vector<float>> Gpu::score_columns(int device, const HeadView<float>& head, std::span<const Index> starts,
+                                                   const RunContext& context) const {
+  require_device(device);
+  require_on_gpu(head);
+  std::vector<std::vector<float>> lags;
+  std::vector<float*> targets;
+  std::vector<std::int64_t> columns;
+  for (const Index start : starts) {
+    if (start < 0 || start >= head.size()) throw InvalidArgument("there is no column " + std::to_string(start));
+    lags.emplace_back(static_cast<std::size_t>(head.size() - start));
+    columns.push_back(start);
+  }
+  if (starts.empty()) return lags;
+  for (std::vector<float>& lag : lags) targets.push_back(lag.data());
+  const OneHead one(head);
+  const Call call(device, context);
+  call.require_done(table_->score_columns(&one.heads, columns.data(), std::ssize(columns), targets.data(), call.get()));
+  return lags;
+}
+
+struct GpuPlan::State {
+  const ConvbasisCudaTable* table;
+  int device;
+  Index size;
+  ConvbasisCudaPlan* plan = nullptr;
+  ~State() { table->destroy_plan(plan); }
+};
+
+GpuPlan::GpuPlan(std::unique_ptr<State> state) : state_(std::move(state)) {}
+GpuPlan::GpuPlan(GpuPlan&&) noexcept = default;
+GpuPlan& GpuPlan::operator=(GpuPlan&&) noexcept = default;
+GpuPlan::~GpuPlan() = default;
+
+GpuPlan Gpu::plan(int device, std::shared_ptr<const ConvWeights<float>> weights, Index columns, Index block,
+                  const RunContext& context) const {
+  require_device(device);
+  if (!weights) throw InvalidArgument("the plan has no weights; it needs those of a conv basis");
+  const ConvBasis<float>& basis = weights->weights;
+  const ApplyLayout layout = choose_layout(basis.size(), basis.starts(), columns, block);
+  std::vector<const float*> lags;
+  std::vector<std::int64_t> starts, segments, blocks, first, last;
+  for (Index r = 0; r < basis.count(); ++r) {
+    starts.push_back(basis.start(r));
+    lags.push_back(basis.lag_vector(r).data());
+  }
+  for (const Piece& piece : layout.pieces) {
+    segments.push_back(piece.segment);
+    blocks.push_back(piece.block);
+    first.push_back(piece.first);
+    last.push_back(piece.last);
+  }
+  const std::vector<std::int64_t> direct(layout.direct_segments.begin(), layout.direct_segments.end());
+  std::vector<float> row_factor;
+  for (Index i = 0; i < basis.size(); ++i) {
+    row_factor.push_back(weights->underflows(i) ? 0.0F : static_cast<float>(1.0 / weights->row_sum[static_cast<std::size_t>(i)]));
+  }
+  const ConvbasisCudaWeights given{basis.size(), basis.count(),        starts.data(),   lags.data(),   row_factor.data(),
+                                   layout.block, std::ssize(segments), segments.data(), blocks.data(), first.data(),
+                                   last.data(),  std::ssize(direct),   direct.data()};
+  auto state = std::make_unique<GpuPlan::State>(table_, device, basis.size());
+  const Call call(device, context);
+  call.require_done(table_->create_plan(&given, &state->plan, call.get()));
+  return GpuPlan(std::move(state));
+}
+
+void GpuPlan::run(MatrixView<float> value, bool transpose, MutableMatrixView<float> output, const RunContext& context) const {
+  require_shape("value", value, state_->size, std::max<Index>(1, value.cols()));
+  require_shape("output", output, state_->size, value.cols());
+  const Call call(state_->device, context);
+  call.require_done(state_->table->apply(state_->plan, value.data(), value.outerStride(), value.cols(), transpose ? 1 : 0,
+                                         output.data(), output.outerStride(), call.get()));
+}
+
+void GpuPlan::apply(MatrixView<float> value, MutableMatrixView<float> output, const RunContext& context) const {
+  run(value, false, output, context);
+}
+
+void GpuPlan::apply_transpose(MatrixView<float> value, MutableMatrixView<float> output, const RunContext& context) const {
+  run(value, true, output, context);
+}
+
+}  // namespace convbasis
