@@ -34,7 +34,7 @@ struct Event {
 namespace {
 
 constexpr std::size_t alignment = 256;  // as cudaMalloc gives
-constexpr unsigned char guard = 0xA5;
+constexpr unsigned char guard = 0xFF;  // NaN, too, for whoever reads it
 constexpr unsigned char poison = 0xFF;  // NaN
 constexpr std::size_t default_dynamic_shared = std::size_t{48} << 10;
 
