@@ -93,8 +93,9 @@ Gradients<double> dense_conv_gradient(const HeadView<T>& head, const std::vector
   const ConvBasis<double> basis = basis_at(head, starts);
   const Dense probability = reference::softmax(reference::dense(basis)).probability;
   const Dense value = head.value.template cast<double>();
+  const Dense output = probability * value;
   Dense change = gradient * value.transpose();
-  for (Index i = 0; i < n; ++i) change.row(i).array() -= gradient.row(i).dot((probability * value).row(i));
+  for (Index i = 0; i < n; ++i) change.row(i).array() -= gradient.row(i).dot(output.row(i));
   change.array() *= probability.array();
   Gradients<double> result(n, head.width(), head.value_width());
   result.query.setZero();
