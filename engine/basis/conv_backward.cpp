@@ -17,10 +17,10 @@
 namespace convbasis {
 namespace {
 
-/// Rows of one class have a D_i within such a factor of each other: so much larger than for rows of one size may the rounding
-/// errors of its FFT be.
+/// Rows of one class have a D_i within a factor of 2^class_bits of each other: so much larger than for rows of one size may the
+/// rounding errors of its FFT be.
 template <Real T>
-constexpr int class_bits = std::same_as<T, float> ? 8 : 10;
+constexpr int class_bits = std::same_as<T, float> ? 4 : 10;
 
 constexpr Index rows_at_once = 256;
 
@@ -87,7 +87,7 @@ class LagGradient {
  private:
   void write_scaled(Index row, T factor);
   void add_direct_segments(const RunContext& context);
-  void add_class(int index, const RunContext& context);
+  void add_class(const PartitionedCorrelation<T>& correlation, int index, const RunContext& context);
   void add_single_rows(const RunContext& context);
 
   const ConvWeights<T>& weights_;
@@ -162,7 +162,10 @@ void LagGradient<T>::write_scaled(Index row, T factor) {
 template <Real T>
 LagSums<T> LagGradient<T>::operator()(const RunContext& context) {
   add_direct_segments(context);
-  for (int c = 0; c < std::ssize(rows_.classes) && !layout_.pieces.empty(); ++c) add_class(c, context);
+  if (!layout_.pieces.empty()) {
+    const PartitionedCorrelation<T> correlation(layout_, weights_.weights.starts());
+    for (int c = 0; c < std::ssize(rows_.classes); ++c) add_class(correlation, c, context);
+  }
   add_single_rows(context);
   return std::move(sums_);
 }
@@ -191,14 +194,13 @@ void LagGradient<T>::add_direct_segments(const RunContext& context) {
 /// Rows of one class to the FFT, in units of its cap. A weight above the cap is in no row of the class (D_i would be as large):
 /// at its lag the sum is 0 and what the FFT says is rounding error, which so is never multiplied by more than 1.
 template <Real T>
-void LagGradient<T>::add_class(int index, const RunContext& context) {
+void LagGradient<T>::add_class(const PartitionedCorrelation<T>& correlation, int index, const RunContext& context) {
   const auto [cap, end] = rows_.classes[static_cast<std::size_t>(index)];
   if (end == 0) return;
   for_rows(end, context, [&, c = cap](Index i) {
     const auto row = static_cast<std::size_t>(i);
     write_scaled(i, rows_.of_row[row] == index ? static_cast<T>(c / weights_.row_sum[row]) : T{0});
   });
-  const PartitionedCorrelation<T> correlation(layout_, weights_.weights.starts());
   const LagSums<T> found = correlation(value_.view(), scaled_.view(), end, context);
   const T limit = static_cast<T>(cap * (1.0 + 1e-6));
   const T unit = static_cast<T>(1.0 / cap);
