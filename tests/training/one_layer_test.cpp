@@ -34,7 +34,10 @@ double distance_from_basis(const OneLayerProblem<T>& problem, const Matrix<T>& x
   double worst = 0.0;
   for (Index j = 1; j < n; ++j) {
     if (std::ranges::binary_search(problem.starts, j)) continue;
-    for (Index i = j; i < n; ++i) worst = std::max(worst, std::abs(scores(i, j) - scores(i - 1, j - 1)));
+    for (Index i = j; i < n; ++i) {
+      const double difference = std::abs(scores(i, j) - scores(i - 1, j - 1));
+      if (!(difference <= worst)) worst = difference;
+    }
   }
   return worst / scores.cwiseAbs().maxCoeff();
 }
