@@ -4,6 +4,7 @@
 #include "basis/direct_product.h"
 #include "basis/partitioned.h"
 #include "basis/row_product.h"
+#include "core/aligned.h"
 #include "core/errors.h"
 #include "core/threads.h"
 
@@ -268,15 +269,24 @@ void ConvAttentionPlan<T>::apply_transpose(MatrixView<T> value, MutableMatrixVie
   context.check();
   const ConvWeights<T>& weights = *state_->weights;
   const std::vector<Index> singly = state_->rows_to_transpose_singly();
-  Matrix<T> scaled = value;  // D^-1 value, without the rows that are added singly
-  for (const Index i : singly) scaled.row(i).setZero();
-  for (Index i = 0; i < size(); ++i) scaled.row(i) *= state_->row_factor[static_cast<std::size_t>(i)];
+  std::vector<T> factor = state_->row_factor;
+  for (const Index i : singly) factor[static_cast<std::size_t>(i)] = T{0};
+  // D^-1 value, without the rows that are added singly.
+  Scratch<T> memory(static_cast<std::size_t>(size() * value.cols()));
+  MutableMatrixView<T> scaled(memory.data(), size(), value.cols(), Eigen::OuterStride<>(value.cols()));
+  constexpr Index at_once = 256;
+  parallel_for(context, (size() + at_once - 1) / at_once, [&](Index item, int) {
+    for (Index i = item * at_once; i < std::min(size(), (item + 1) * at_once); ++i) {
+      scaled.row(i) = factor[static_cast<std::size_t>(i)] * value.row(i);
+    }
+  });
+  const MatrixView<T> input(scaled.data(), size(), value.cols(), Eigen::OuterStride<>(value.cols()));
   if (state_->partitioned) {
-    state_->partitioned->apply_transpose(view(scaled), output, context);
+    state_->partitioned->apply_transpose(input, output, context);
   } else {
     output.setZero();
   }
-  state_->direct.apply_transpose(weights.weights, view(scaled), output, context);
+  state_->direct.apply_transpose(weights.weights, input, output, context);
   state_->add_transposed_rows(singly, value, output, context);
 }
 
