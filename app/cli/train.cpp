@@ -31,7 +31,7 @@ struct TrainOptions {
   double delta = RecoverOptions{}.delta;
   double eps = RecoverOptions{}.eps;
   OneLayerOptions problem;
-  std::uint64_t seed = 1;
+  Index seed = 1;  ///< signed, so that a negative one is seen
   std::vector<std::string> backwards = {"exact", "estimate", "conv"};
   std::string optimizer = "gd";
   std::optional<double> rate;
@@ -66,6 +66,7 @@ void check(const CLI::App& verb, const TrainOptions& options) {
   if (!options.time_per_step.empty() && options.input.n) {
     throw InvalidArgument("--n and --time-per-step both say how many tokens; leave one of them out");
   }
+  if (options.seed < 0) throw InvalidArgument(fmt::format("--seed is {}; it must not be negative", options.seed));
   if (options.rate && *options.rate == 0.0) throw InvalidArgument("--rate is 0; it must be above 0");
   if (!options.csv.empty()) require_writable_place("--csv", options.csv);
 }
@@ -84,7 +85,7 @@ OneLayerOptions problem_options(const TrainOptions& options) {
   problem.n = options.input.n.value_or(problem.n);
   problem.k = options.k.value_or(problem.k);
   problem.T = options.T.value_or(problem.T);
-  problem.seed = options.seed;
+  problem.seed = static_cast<std::uint64_t>(options.seed);
   return problem;
 }
 
@@ -157,12 +158,13 @@ void take_gradients(const TrainOptions& options) {
   recover.T = options.T.value_or(std::min(recover.T, head.size()));
   recover.delta = options.delta;
   recover.eps = options.eps;
-  const auto gradient = convbasis::random_output_gradient<T>(head.size(), head.value_width(), options.seed);
+  const auto seed = static_cast<std::uint64_t>(options.seed);
+  const auto gradient = convbasis::random_output_gradient<T>(head.size(), head.value_width(), seed);
   const auto comparison =
       convbasis::compare_gradients<T>(head, recover, convbasis::view(gradient), wanted_backwards(options), work.context());
   work.finish();
   if (options.json) {
-    print_json(gradients_json(input, recover, options.seed, comparison));
+    print_json(gradients_json(input, recover, seed, comparison));
   } else {
     print_gradients(input, recover, comparison);
   }
