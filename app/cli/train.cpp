@@ -71,13 +71,10 @@ void check(const CLI::App& verb, const TrainOptions& options) {
   if (!options.csv.empty()) require_writable_place("--csv", options.csv);
 }
 
-/// In the order exact, estimate, conv, each once.
 std::vector<Backward> wanted_backwards(const TrainOptions& options) {
   std::vector<Backward> wanted;
   for (const std::string& name : options.backwards) wanted.push_back(convbasis::backward_of(name));
-  std::ranges::sort(wanted);
-  wanted.erase(std::ranges::unique(wanted).begin(), wanted.end());
-  return wanted;
+  return convbasis::in_order(wanted);
 }
 
 OneLayerOptions problem_options(const TrainOptions& options) {
