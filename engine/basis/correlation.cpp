@@ -1,6 +1,6 @@
 #include "basis/correlation.h"
 
-#include "attention/kernels.h"
+#include "basis/window_products.h"
 #include "core/threads.h"
 
 #include <algorithm>
@@ -155,10 +155,9 @@ std::vector<T> correlate_directly(MatrixView<T> left, MatrixView<T> right, Index
   std::vector<T> sums(static_cast<std::size_t>(lags));
   parallel_for(context, (lags + lags_of_an_item - 1) / lags_of_an_item, [&](Index item, int) {
     const Index first = item * lags_of_an_item;
-    // Row t: rows start + t ... end + t - 1 of right, laid end to end.
-    const MatrixView<T> windows(right.data() + (start + first) * columns, std::min(lags_of_an_item, lags - first),
-                                (end - start) * columns, Eigen::OuterStride<>(columns));
-    kernels::multiply_vector<T>(windows, left.data() + start * columns, T{1}, sums.data() + first);
+    // Of lag t: rows start + t ... end + t - 1 of right, laid end to end.
+    window_products<T>(right.data() + (start + first) * columns, columns, left.data() + start * columns, (end - start) * columns,
+                       std::min(lags_of_an_item, lags - first), sums.data() + first);
   });
   return sums;
 }
