@@ -234,6 +234,34 @@ TEST(Trainer, IsAsItWasAfterACancelledStep) {
   }
 }
 
+TEST(Trainer, MayBeCancelledAnywhereInAStep) {
+  const auto problem = problem_of(small());
+  for (const Backward backward : all_backwards) {
+    Trainer<double> undisturbed(problem, {.backward = backward});
+    undisturbed.step();
+    const double expected = undisturbed.step().loss;
+    Trainer<double> disturbed(problem, {.backward = backward});
+    disturbed.step();
+    int cancelled = 0;
+    for (bool done = false; !done; ++cancelled) {
+      std::stop_source stop;
+      int reports = 0;
+      const RunContext context{.threads = 1, .stop = stop.get_token(), .progress = [&](std::string_view, double) {
+                                 if (++reports > cancelled) stop.request_stop();
+                               }};
+      try {
+        EXPECT_EQ(disturbed.step(context).loss, expected);
+        done = true;
+      } catch (const Cancelled&) {
+        EXPECT_EQ(disturbed.steps_taken(), 1);
+      }
+    }
+    EXPECT_GE(cancelled, 3) << "it was stopped at some places";
+    EXPECT_EQ(disturbed.parameters(), undisturbed.parameters());
+    EXPECT_EQ(disturbed.gradient(), undisturbed.gradient());
+  }
+}
+
 TEST(Trainer, WithoutComparisonTheSameRunAndNoErrors) {
   const auto problem = problem_of(small());
   Trainer<double> compared(problem, {.backward = Backward::conv});
