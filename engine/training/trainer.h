@@ -90,7 +90,7 @@ class Trainer {
   HeadView<T> head(const Matrix<T>& query) const;
   Slope exact_slope(const HeadView<T>& head, const RunContext& context) const;
   Slope conv_slope(const HeadView<T>& head, const ConvForward<T>& forward, const RunContext& context) const;
-  Matrix<T> by_parameters(const Matrix<T>& query_gradient) const;
+  Matrix<T> by_parameters(const Matrix<T>& query_gradient, const RunContext& context) const;
   /// The conv forward of this step, with a new basis, the one that was there, or a new one at its starts.
   ConvForward<T> forward_of(const HeadView<T>& head, bool recovers, const RunContext& context) const;
 

@@ -210,6 +210,26 @@ TEST(Trainer, DoesNotDependOnTheNumberOfThreads) {
   }
 }
 
+TEST(Trainer, LongerThanItsBlocks) {
+  const auto problem = problem_of({.n = 2100, .d = 4, .k = 3});
+  Trainer<double> one(problem, {.backward = Backward::conv, .parameters = Parameters::free});
+  Trainer<double> many(problem, {.backward = Backward::conv, .parameters = Parameters::free});
+  const TrainingStep step = one.step({.threads = 1});
+  many.step({.threads = 3});
+  EXPECT_EQ(one.gradient(), many.gradient());
+  EXPECT_NEAR(step.loss, step.exact_loss, 1e-11 * step.loss);
+  // The exact gradient of the scores in one piece, by the dense formula.
+  const Dense scores = scores_at(*problem, problem->start);
+  const Dense probability = reference::softmax(scores).probability;
+  const Dense output = probability * problem->value;
+  const Dense residual = output - problem->target;
+  Dense change = residual * problem->value.transpose();
+  for (Index i = 0; i < change.rows(); ++i) change.row(i).array() -= residual.row(i).dot(output.row(i));
+  change.array() *= probability.array();
+  const Dense expected = problem->a1.transpose() * change * problem->a2;
+  EXPECT_LE(reference::relative_error(one.exact_gradient(), expected), 1e-10);
+}
+
 TEST(Trainer, SinglePrecisionStaysClose) {
   const auto problem = std::make_shared<const OneLayerProblem<float>>(plant_one_layer<float>(small()));
   const auto exact = train<float>(problem, {.compare = false}, 200);
