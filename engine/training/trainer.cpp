@@ -135,15 +135,28 @@ TrainingStep Trainer<T>::step(const RunContext& context) {
     result.gradient_error = relative_difference(slope.gradient, truth.gradient);
   }
   context.check();
-  // Nothing below can fail: the run moves on as a whole.
   start = std::chrono::steady_clock::now();
-  descent_.move(slope.gradient, parameters_);
+  move_against(slope.gradient);
+  // Nothing below can fail: the run moves on as a whole.
   gradient_ = std::move(slope.gradient);
   exact_gradient_ = std::move(truth.gradient);
   forward_ = std::move(forward);
   ++steps_taken_;
   result.seconds += seconds_since(start);
   return result;
+}
+
+template <Real T>
+void Trainer<T>::move_against(const Matrix<T>& gradient) {
+  Descent<T> descent = descent_;
+  Matrix<T> moved = parameters_;
+  descent.move(gradient, moved);
+  if (!moved.allFinite()) {
+    throw InvalidArgument(
+        fmt::format("X is no longer finite after step {}; rate is {:.3g} and must be smaller", steps_taken_, options_.rate));
+  }
+  descent_ = std::move(descent);
+  parameters_ = std::move(moved);
 }
 
 template <Real T>

@@ -24,7 +24,6 @@ using convbasis::Optimiser;
 using convbasis::TrainingOptions;
 using convbasis::TrainingStep;
 using nlohmann::json;
-using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using Words = std::vector<std::string>;
@@ -199,6 +198,7 @@ TEST(Train, BadOptionsAreRefusedInOneLine) {
       {{"--rate", "-1"}, {"rate is -1"}},
       {{"--rate", "0"}, {"rate is 0"}},
       {{"--rate", "nan"}, {"rate is nan"}},
+      {{"--rate", "1e308"}, {"no longer finite", "rate is 1e+308"}},
       {{"--parameters", "bound"}, {"bound", "tied or free"}},
       {{"--steps", "0"}, {"steps is 0"}},
       {{"--recover-every", "1,0"}, {"recover_every is 0"}},

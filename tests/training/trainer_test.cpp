@@ -316,6 +316,18 @@ TEST(Trainer, BadOptionsAreNamed) {
   EXPECT_THAT(message_of<InvalidArgument>([] { backward_of("paper"); }), HasSubstr("exact, estimate or conv"));
 }
 
+TEST(Trainer, SaysWhenARateIsFarTooLarge) {
+  const auto problem = problem_of(small());
+  for (const Backward backward : all_backwards) {
+    Trainer<double> trainer(problem, {.backward = backward, .rate = 1e308});
+    EXPECT_THAT(message_of<InvalidArgument>([&] {
+                  for (int step = 0; step < 10; ++step) trainer.step();
+                }),
+                HasSubstr("rate is 1e+308"));
+    EXPECT_TRUE(trainer.parameters().allFinite());
+  }
+}
+
 TEST(Trainer, NamesReadBack) {
   for (const Backward backward : all_backwards) EXPECT_EQ(backward_of(name_of(backward)), backward);
   for (const Between between : {Between::starts, Between::basis}) EXPECT_EQ(between_of(name_of(between)), between);
