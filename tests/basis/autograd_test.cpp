@@ -2,12 +2,17 @@
 // CONVSCOPE_GRADIENTS names.
 #include "attention/exact_attention.h"
 #include "attention/exact_backward.h"
+#include "basis/conv_backward.h"
+#include "basis/recover.h"
 #include "data/tensor_file.h"
 #include "support/reference.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -100,6 +105,23 @@ TEST_F(Autograd, ExactBackward) {
     Gradients got(head);
     exact_backward<double>(head, {view(output), lse, stored.output_gradient()}, got.views());
     stored.expect(got, "exact");
+  });
+}
+
+TEST_F(Autograd, GradientOfTheApproximateForward) {
+  for_each_case([](const Case& stored) {
+    const HeadView<double> head = stored.head();
+    const ConvBasis<double> basis = recover_at<double>(HeadScores<double>(head), stored.starts()).basis;
+    const auto weights = std::make_shared<const ConvWeights<double>>(exponentiate(basis));
+    for (const Index block :
+         {0, 16}) {  // the cost model's choice, which is direct products here, and FFTs where segments are long
+      const ConvAttentionPlan<double> plan(weights, head.value_width(), {.block = block});
+      Matrix<double> output(head.size(), head.value_width());
+      plan.apply(head.value, mutable_view(output));
+      Gradients got(head);
+      conv_forward_gradient<double>(head, basis, plan, {view(output), stored.output_gradient()}, got.views());
+      stored.expect(got, "conv");
+    }
   });
 }
 
