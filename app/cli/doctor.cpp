@@ -5,9 +5,9 @@
 #include "cli/verbs.h"
 #include "state/assets.h"
 #include "state/calibration.h"
+#include "state/gpu.h"
 #include "window/window.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <memory>
@@ -36,14 +36,11 @@ Finding find_gl() {
   }
 }
 
-/// The driver's library is the one thing a GPU module would need from the system.
+/// Which path runs, and why.
 Finding find_cuda() {
-  constexpr const char* library = "libcuda.so.1";
-  if (void* handle = dlopen(library, RTLD_LAZY | RTLD_LOCAL)) {
-    dlclose(handle);
-    return {true, fmt::format("{} is installed; computing on a GPU is not in this version", library)};
-  }
-  return {false, fmt::format("{}; computing on a GPU is not in this version", dlerror())};
+  const auto gpu = open_gpu();
+  const convbasis::GpuStatus& status = gpu->status();
+  return {status.ready(), status.ready() ? status.why : status.why + "; everything is computed on the CPU"};
 }
 
 Finding find_example() {
@@ -91,7 +88,7 @@ void examine(bool json) {
   print_field("threads", fmt::format("{}", machine.threads));
   print_field("instruction set", machine.instruction_set);
   print_field("GL renderer", printable(text(gl)));
-  print_field("CUDA driver", printable(text(cuda)));
+  print_field("GPU", printable(text(cuda)));
   print_field("built-in example", printable(text(example)));
   print_field("calibration", printable(text(calibration)));
 }
