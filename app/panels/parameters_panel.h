@@ -1,6 +1,6 @@
 /// \file
 /// The panel of parameters: the method, k and n; for Recover eps, delta, T, the search, and k from a target error; for a fit what
-/// is kept exactly.
+/// is kept exactly; for low rank its kind, and the rank of an SVD or the degree of features.
 #pragma once
 
 #include "panels/ui.h"
@@ -14,7 +14,7 @@ namespace convscope {
 
 class ParametersPanel {
  public:
-  enum Row : std::uint8_t { k, eps, delta, T, band, columns, n, row_count };
+  enum Row : std::uint8_t { k, eps, delta, T, band, columns, rank, degree, n, row_count };
 
   /// `curve` says which k the target error needs, and is told the target.
   void draw(Session& session, ErrorCurve& curve);
@@ -36,6 +36,8 @@ class ParametersPanel {
   void draw_method(AnalysisRequest& request) const;
   void draw_recover_rows(AnalysisRequest& request);
   void draw_fit_rows(AnalysisRequest& request);
+  /// `width` is d of the head: the number of features is said before they are made.
+  void draw_rank_rows(AnalysisRequest& request, Index width);
   void draw_search(AnalysisRequest& request) const;
   /// A dimmed word where the names of the rows stand; choices follow it.
   void draw_name(const char* word) const;

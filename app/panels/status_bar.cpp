@@ -62,7 +62,10 @@ void draw_path(const AnalysisResult& result) {
   const auto& analysis = *result.analysis;
   const std::vector<std::string> parts{analysis.apply.path, fmt::format("{} rescued rows", analysis.apply.rescued_rows()),
                                        "exact " + seconds_text(analysis.seconds.exact),
-                                       (analysis.fit ? "fit " : "recover ") + seconds_text(analysis.seconds.recover),
+                                       (analysis.rank  ? "low rank "
+                                        : analysis.fit ? "fit "
+                                                       : "recover ") +
+                                           seconds_text(analysis.seconds.recover),
                                        "apply " + seconds_text(analysis.seconds.apply)};
   const float left = ImGui::GetItemRectMax().x - ImGui::GetWindowPos().x;
   ImGui::PushFont(ui::mono_font());

@@ -23,9 +23,10 @@ class Approximation {
   explicit Approximation(std::shared_ptr<const StructuredFit> fit) : fit_(std::move(fit)) {}
   explicit Approximation(std::shared_ptr<const RankApproximation<T>> rank) : rank_(std::move(rank)) {}
 
-  /// A fit or a matrix of low rank stands in for the weights: S~ is a picture of them rather than what was approximated, and the
-  /// calls below may read `exact`, which are scores S of the same cells. Otherwise that may be empty.
+  /// A fit or a matrix of low rank stands in for the weights: S~ is a picture of them rather than what was approximated.
   bool is_of_weights() const { return weights_ == nullptr; }
+  /// The calls below read `exact`, which are scores S of the same cells. Otherwise that may be empty.
+  bool reads_scores() const { return fit_ != nullptr; }
   /// S~ of one row, for the columns from `column` on, all of them <= row.
   void scores(Index row, Index column, std::span<const T> exact, std::span<T> target) const;
   /// P~ likewise.

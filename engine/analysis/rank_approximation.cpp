@@ -79,8 +79,14 @@ std::string describe(const RankApproximation<T>& approximation) {
 template <Real T>
 MatrixFactors<T> probability_factors(const HeadView<T>& head, std::span<const double> lse, Index rank,
                                      const RunContext& context) {
-  const MatrixFactors<T> factors = truncated_svd(dense_probabilities<T>(head, lse, context), rank, context);
-  return {factors.left.rowwise().reverse(), factors.right.rowwise().reverse()};  // eigenvalues come ascending
+  const MatrixFactors<T> ascending = truncated_svd(dense_probabilities<T>(head, lse, context), rank, context);
+  MatrixFactors<T> factors{ascending.left.rowwise().reverse(), ascending.right.rowwise().reverse()};
+  for (Index c = 0; c < factors.right.cols(); ++c) {
+    if (!(factors.right.col(c).sum() < T{0})) continue;
+    factors.left.col(c) *= T{-1};  // u and v may change sign together: the same one each time
+    factors.right.col(c) *= T{-1};
+  }
+  return factors;
 }
 
 template <Real T>
