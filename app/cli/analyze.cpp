@@ -12,7 +12,6 @@
 #include "cli/streamed_report.h"
 #include "cli/verbs.h"
 #include "data/npy_writer.h"
-#include "state/analysis_request.h"
 
 #include <fmt/format.h>
 #include <CLI/Validators.hpp>
@@ -349,7 +348,7 @@ void add_rank_options(CLI::App& verb, AnalyzeOptions& options) {
       ->type_name("NAME");
   verb.add_option("--degree", options.degree,
                   fmt::format("Of features: degree g of the polynomial, 0 to {}; C(d + g, g) features (default: {})",
-                              largest_degree, RankOptions{}.degree))
+                              convbasis::max_exp_degree, RankOptions{}.degree))
       ->type_name("G");
 }
 

@@ -29,6 +29,8 @@ ordered_json rank_json(const HeadInput<T>& input, const HeadAnalysis<T>& analysi
   result["k_requested"] = svd ? ordered_json(rank.options.k) : none;
   result["k_found"] = rank.rank;
   result["singular_values"] = rank.singular;
+  result["rows_not_positive"] = svd ? none : ordered_json(rank.features->not_positive);
+  result["by_features"] = svd ? none : ordered_json(rank.features->by_features);
   // Belong to Recover.
   for (const char* key : {"search", "T", "delta", "eps", "monotone"}) result[key] = nullptr;
   result["starts"] = ordered_json::array();
@@ -63,9 +65,15 @@ void print_rank_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis
   print_field("rank", fmt::format("{}", rank.rank));
   print_field("relative error", three_digits(error.relative_error));
   if (rank.options.kind == RankKind::svd) {
-    print_field("largest singular value", three_digits(rank.singular.front()));
-    print_field("smallest that is kept", three_digits(rank.singular.back()));
+    print_field("singular values",
+                fmt::format("{} ... {}", three_digits(rank.singular.front()), three_digits(rank.singular.back())));
     print_field("unmasked error", three_digits(rank.unmasked_error) + " (with what is above the diagonal)");
+  }
+  if (rank.features) {
+    const auto& polynomial = rank.features->scores.polynomial();
+    print_field("polynomial", fmt::format("for scores {} ... {}, within {} of exp, relatively", three_digits(polynomial.low),
+                                          three_digits(polynomial.high), three_digits(polynomial.relative_error)));
+    print_field("rows not positive", fmt::format("{}", rank.features->not_positive));
   }
   print_field("max abs error", three_digits(error.max_abs_error));
   print_field("mean total variation",

@@ -9,6 +9,7 @@
 #include <implot.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <span>
 #include <utility>
@@ -31,6 +32,15 @@ ImVec4 vector_colour(Index r, Index count) {
 }  // namespace
 
 void FactorView::draw(const AnalysisResult& result, const MapView& view) {
+  if (const auto& features = result.analysis->rank->features) {
+    const auto& polynomial = features->scores.polynomial();
+    ui::dim(fmt::format("{} features of degree {}", features->features, features->degree));
+    ui::tooltip(
+        fmt::format("A polynomial in the place of exp, for scores from {} to {}; exp there, and what the features make of it.",
+                    short_number(polynomial.low), short_number(polynomial.high)));
+    draw_polynomial(polynomial, -1.0F);
+    return;
+  }
   refresh(result);
   draw_choices();
   const float table_width = ImGui::GetFontSize() * 8.0F;
@@ -44,9 +54,33 @@ void FactorView::draw(const AnalysisResult& result, const MapView& view) {
 }
 
 void FactorView::draw_plot(const AnalysisResult& result, float width) {
+  if (const auto& features = result.analysis->rank->features) return draw_polynomial(features->scores.polynomial(), width);
   refresh(result);
   fit_ = true;
   draw_vectors(result, -1, -1, width);
+}
+
+void FactorView::draw_polynomial(const convbasis::ExpPolynomial& polynomial, float width) {
+  constexpr int points = 200;
+  std::vector<double> score;
+  std::vector<double> exact;
+  std::vector<double> approximate;
+  for (int x = 0; x <= points; ++x) {
+    score.push_back(polynomial.low + (polynomial.high - polynomial.low) * x / points);
+    exact.push_back(std::exp(score.back() - polynomial.shift));
+    approximate.push_back(polynomial(score.back()));
+  }
+  ImPlot::SetNextAxesToFit();
+  if (!ImPlot::BeginPlot("##polynomial", {width, -1.0F}, ImPlotFlags_NoMouseText | ImPlotFlags_NoBoxSelect)) return;
+  ImPlot::SetupAxes("score", "weight");
+  ImPlot::SetupLegend(ImPlotLocation_NorthWest);
+  ImPlotSpec line;
+  line.LineWeight = 1.75F;
+  line.LineColor = subject_colour(Subject::exact);
+  ImPlot::PlotLine("exp", score.data(), exact.data(), points + 1, line);
+  line.LineColor = subject_colour(Subject::rank);
+  ImPlot::PlotLine("polynomial", score.data(), approximate.data(), points + 1, line);
+  ImPlot::EndPlot();
 }
 
 void FactorView::refresh(const AnalysisResult& result) {

@@ -23,6 +23,8 @@ class FactorView {
  private:
   void refresh(const AnalysisResult& result);
   void draw_choices();
+  /// exp and what features make of it, over the scores that the polynomial is for.
+  static void draw_polynomial(const convbasis::ExpPolynomial& polynomial, float width);
   /// `marked`: the row or column that is pointed at, -1 for none.
   void draw_vectors(const AnalysisResult& result, Index highlighted, Index marked, float width);
   /// Returns the singular value under the mouse, -1 for none.

@@ -50,8 +50,12 @@ double three_digits(double value) {
 }
 
 /// What the features will be, before they are.
-void draw_feature_count(Index degree, Index width) {
-  ui::wrapped(fmt::format("features (d = {}, degree {})", width, degree), ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled));
+void draw_feature_count(Index degree, Index width, Index value_width) {
+  if (width < 1) return;  // given by its scores, which is said when it is tried
+  const std::string problem = convbasis::feature_problem(degree, width, value_width);
+  if (!problem.empty()) return ui::wrapped(problem, ui::error_colour());
+  ui::wrapped(fmt::format("{} features (d = {}, degree {})", convbasis::feature_count(width, degree), width, degree),
+              ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled));
 }
 
 double largest(Index n, Index limit) { return static_cast<double>(std::min(n, limit)); }
@@ -82,7 +86,10 @@ void ParametersPanel::draw(Session& session, ErrorCurve& curve) {
   draw_method(request);
   if (request.method == Method::recover) draw_recover_rows(request);
   if (request.method == Method::fit) draw_fit_rows(request);
-  if (request.method == Method::rank) draw_rank_rows(request, session.source()->layer(request.layer).width);
+  if (request.method == Method::rank) {
+    const auto& layer = session.source()->layer(request.layer);
+    draw_rank_rows(request, layer.width, layer.value_width);
+  }
   draw_whole(n, request.n, {1.0, static_cast<double>(tokens), 0.0});
   if (request.method == Method::recover) draw_search(request);
   if (request.has_error_curve()) {
@@ -124,8 +131,8 @@ void ParametersPanel::draw_fit_rows(AnalysisRequest& request) {
   draw_whole(columns, request.columns, {0.0, largest(request.n, 256), 1.0});
 }
 
-void ParametersPanel::draw_rank_rows(AnalysisRequest& request, Index width) {
-  draw_name("kind");
+void ParametersPanel::draw_rank_rows(AnalysisRequest& request, Index width, Index value_width) {
+  draw_name("kind", {"SVD", "features"});
   if (ui::choice("SVD", request.is_svd())) request.rank_kind = RankKind::svd;
   ui::tooltip(fmt::format("Truncated SVD of P, causal part: a yardstick that reads all of P, for at most {} tokens.",
                           convbasis::yardstick_limit));
@@ -136,7 +143,7 @@ void ParametersPanel::draw_rank_rows(AnalysisRequest& request, Index width) {
     draw_whole(rank, request.k, {1.0, largest(request.n, 256), 1.0});
   } else {
     draw_whole(degree, request.degree, {0.0, 4.0, 0.0});
-    draw_feature_count(request.degree, width);
+    draw_feature_count(request.degree, width, value_width);
   }
 }
 
@@ -193,15 +200,18 @@ void ParametersPanel::draw_number(Row row, double& value, bool& changed) {
   ui::tooltip("Type an exact number; a double click on the slider comes here too.");
 }
 
-void ParametersPanel::draw_name(const char* word) const {
+void ParametersPanel::draw_name(const char* word, std::initializer_list<const char*> labels) const {
+  const ImGuiStyle& style = ImGui::GetStyle();
+  float room = -style.ItemSpacing.x;
+  for (const char* label : labels) room += ImGui::CalcTextSize(label).x + 2.0F * style.FramePadding.x + style.ItemSpacing.x;
   ImGui::AlignTextToFramePadding();
   ui::dim(word);
-  ImGui::SameLine(
-      std::max(columns_.slider, ImGui::GetItemRectMax().x - ImGui::GetWindowPos().x + ImGui::GetStyle().ItemSpacing.x));
+  const float least = ImGui::GetItemRectMax().x - ImGui::GetWindowPos().x + style.ItemSpacing.x;
+  ImGui::SameLine(std::max(std::min(columns_.slider, ImGui::GetContentRegionMax().x - room), least));
 }
 
 void ParametersPanel::draw_method(AnalysisRequest& request) const {
-  draw_name("method");
+  draw_name("method", {"recover", "fit", "rank"});
   if (ui::choice("recover", request.method == Method::recover)) request.method = Method::recover;
   ui::tooltip("A conv basis of the scores, found by probing O(k log n) columns. Never looks at all of the matrix.");
   ImGui::SameLine();
@@ -218,7 +228,7 @@ void ParametersPanel::draw_method(AnalysisRequest& request) const {
 }
 
 void ParametersPanel::draw_search(AnalysisRequest& request) const {
-  draw_name("search");
+  draw_name("search", {"binary", "scan"});
   using convbasis::Search;
   if (ui::choice("binary", request.search == Search::binary)) request.search = Search::binary;
   ui::tooltip("O(log n) probes for each start. Finds the first differing column only where the predicate is monotone.");

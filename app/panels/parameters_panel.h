@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 
 namespace convscope {
 
@@ -36,11 +37,11 @@ class ParametersPanel {
   void draw_method(AnalysisRequest& request) const;
   void draw_recover_rows(AnalysisRequest& request);
   void draw_fit_rows(AnalysisRequest& request);
-  /// `width` is d of the head: the number of features is said before they are made.
-  void draw_rank_rows(AnalysisRequest& request, Index width);
+  /// The widths of the head's keys and values: the number of features is said before they are made.
+  void draw_rank_rows(AnalysisRequest& request, Index width, Index value_width);
   void draw_search(AnalysisRequest& request) const;
-  /// A dimmed word where the names of the rows stand; choices follow it.
-  void draw_name(const char* word) const;
+  /// A dimmed word where the names of the rows stand; choices follow it, further left where `labels` would not fit.
+  void draw_name(const char* word, std::initializer_list<const char*> labels) const;
   void draw_target(AnalysisRequest& request, ErrorCurve& curve);
   /// Sets k to the smallest one below the target while the user wants that, until k is set by hand.
   void follow_target(AnalysisRequest& request, const ErrorCurve& curve);

@@ -59,7 +59,11 @@ void draw_basis_facts(const convbasis::HeadAnalysis<float>& analysis) {
 
 void draw_rank_facts(const convbasis::RankApproximation<float>& rank) {
   fact("rank", fmt::format("{}", rank.rank), "Of an SVD the singular values that are kept; of features their number.");
-  if (rank.options.kind != convbasis::RankKind::svd) return;
+  if (rank.features) {
+    fact("rows not positive", fmt::format("{}", rank.features->not_positive),
+         "Rows whose weights do not sum to more than 0, as a polynomial need not be positive: their output is 0.");
+    return;
+  }
   fact("error, whole", short_number(rank.unmasked_error),
        "The relative error when what the factors hold above the diagonal is kept, as in the ladder. Everything else here is of "
        "their causal part.");

@@ -59,9 +59,8 @@ struct AnalysisRequest {
 bool same_exact_part(const AnalysisRequest& a, const AnalysisRequest& b);
 
 /// The nearest valid request for a source of `tokens` tokens: n into [1, tokens], k and T into [1, n], k of an SVD to what
-/// that takes, band and columns into [0, n], the degree into [0, largest_degree], delta and eps to finite numbers >= 0, starts
-/// ascending and below n. A NaN becomes the default: it would not even equal itself.
-inline constexpr Index largest_degree = 16;  ///< even where d is small, more features than that help nobody
+/// that takes, band and columns into [0, n], the degree into [0, convbasis::max_exp_degree], delta and eps to finite numbers >=
+/// 0, starts ascending and below n. A NaN becomes the default: it would not even equal itself.
 AnalysisRequest clamped(AnalysisRequest request, Index tokens);
 
 }  // namespace convscope

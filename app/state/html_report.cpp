@@ -92,6 +92,9 @@ Facts parameter_facts(const Provenance& provenance) {
 
 /// What only this method has to say.
 std::pair<std::string, std::string> last_fact(const convbasis::HeadAnalysis<float>& analysis) {
+  if (analysis.rank && analysis.rank->features) {
+    return {"rows whose weights are not positive", fmt::format("{}", analysis.rank->features->not_positive)};
+  }
   if (analysis.rank) return {"relative error with what is above the diagonal", short_number(analysis.rank->unmasked_error)};
   if (analysis.fit) return {"rounds of the fit", fmt::format("{}", analysis.fit->rounds)};
   return {"monotone", analysis.recovery.monotone ? "yes" : "no: the binary search may have missed a start"};

@@ -195,7 +195,7 @@ void read_request(const JsonFields& fields, AnalysisRequest& request) {
   fields.read("band", 0, largest_index, request.band);
   fields.read("columns", 0, largest_index, request.columns);
   fields.read("rank_kind", rank_kinds, request.rank_kind);
-  fields.read("degree", 0, largest_degree, request.degree);
+  fields.read("degree", 0, convbasis::max_exp_degree, request.degree);
   fields.read("all_rows", request.all_rows);
   request.starts = fields.ascending("starts", most_starts, 0, largest_index);
 }

@@ -61,7 +61,8 @@ void plan_plot(Work& work, const AnalysisResult& result, const Panel& panel, con
 }
 
 const char* basis_title(const AnalysisResult& result) {
-  return result.analysis->rank ? "Singular vectors" : "Lag vectors of the conv basis";
+  if (result.analysis->rank) return result.analysis->rank->features ? "Exp and its polynomial" : "Singular vectors";
+  return "Lag vectors of the conv basis";
 }
 
 void plan_pictures(Work& work, const ExportWish& wish, const AnalysisResult& result, const Exporter::Inputs& inputs,
@@ -117,8 +118,7 @@ void require_assessed(const convbasis::HeadAnalysis<float>& analysis) {
 
 void require_factors(const convbasis::HeadAnalysis<float>& analysis) {
   if (!analysis.rank || analysis.rank->options.kind == convbasis::RankKind::svd) return;
-  throw convbasis::InvalidArgument(
-      "Polynomial features are made as they are used: there is neither a basis nor factors to export.");
+  throw convbasis::InvalidArgument("Polynomial features are made as they are used: there are no factors to export.");
 }
 
 void write_values(const ExportWish& wish, const AnalysisResult& result, const MapView& view, const RunContext& context) {
@@ -208,8 +208,7 @@ bool Exporter::start(const ExportWish& wish, const Inputs& inputs) {
   const bool report = wish.item == ExportItem::report;
   const Theme theme = wish.dark ? Theme::dark : Theme::light;
   plan_pictures(*work, wish, result, inputs, report ? std::vector{Theme::light, Theme::dark} : std::vector{theme});
-  steps.prepare = [work, wish, result](const RunContext& context) {
-    if (wish.item == ExportItem::basis_plot) require_factors(*result.analysis);
+  steps.prepare = [work](const RunContext& context) {
     for (const auto& picture : work->maps) picture->compute(context);
   };
   steps.paint = [this, work, scale = wish.scale] {

@@ -23,6 +23,35 @@ void require_valid_svd(Index k, Index n) {
 }
 
 template <Real T>
+void require_valid_features(Index degree, const HeadView<T>& head) {
+  if (degree < 0 || degree > max_exp_degree) {
+    throw InvalidArgument(fmt::format("degree is {}; the degree of features must be in [0, {}]", degree, max_exp_degree));
+  }
+  if (head.matrix || !head.bias.empty()) {
+    throw InvalidArgument(
+        fmt::format("features need scores that are products of queries and keys alone; this head {}: take rank kind "
+                    "svd",
+                    head.matrix ? "is given by its scores" : "has a position bias"));
+  }
+  if (const std::string problem = feature_problem(degree, head.width(), head.value_width()); !problem.empty()) {
+    throw InvalidArgument(problem);
+  }
+}
+
+template <Real T>
+RankApproximation<T> by_features(const HeadView<T>& head, const RankOptions& options, Matrix<T>& output,
+                                 const RunContext& context) {
+  auto found = std::make_shared<LowRankResult<T>>(
+      lowrank_attention<T>(head, {.degree = options.degree, .way = LowRankWay::cheaper}, context));
+  output = std::move(found->output);
+  RankApproximation<T> result;
+  result.options = options;
+  result.rank = found->features;
+  result.features = std::move(found);
+  return result;
+}
+
+template <Real T>
 RankApproximation<T> by_svd(const HeadView<T>& head, const ExactPart<T>& exact, const RankOptions& options, Matrix<T>& output,
                             const RunContext& context) {
   if (!exact.complete()) {
@@ -43,22 +72,39 @@ RankApproximation<T> by_svd(const HeadView<T>& head, const ExactPart<T>& exact, 
 
 }  // namespace
 
+std::string feature_problem(Index degree, Index width, Index value_width) {
+  constexpr double mebibyte = 1024.0 * 1024.0;
+  const double limit = LowRankOptions{}.memory_limit;
+  const double needed = lowrank_bytes<float>(width, value_width, degree);
+  if (needed <= limit) return "";
+  Index fits = degree - 1;
+  while (fits > 0 && lowrank_bytes<float>(width, value_width, fits) > limit) --fits;
+  return fmt::format(
+      "degree {} in width {} makes {} features, which take {:.3g} MiB; the limit is {:.0f} MiB: take degree {} or less", degree,
+      width, feature_count(width, degree), needed / mebibyte, limit / mebibyte, fits);
+}
+
 template <Real T>
 void require_valid(const RankOptions& options, const HeadView<T>& head) {
   if (options.kind == RankKind::svd) return require_valid_svd(options.k, head.size());
-  throw InvalidArgument("features come later");
+  require_valid_features(options.degree, head);
 }
 
 template <Real T>
 void RankApproximation<T>::probabilities(Index row, Index column, std::span<T> target) const {
+  if (features) return features->probability_row(row, column, target);
   Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, 1>> cells(target.data(), std::ssize(target));
   cells.noalias() = factors.right.middleRows(column, std::ssize(target)) * factors.left.row(row).transpose();
 }
 
 template <Real T>
 void RankApproximation<T>::scores(Index row, Index column, std::span<T> target) const {
-  probabilities(row, column, target);
-  const double normaliser = lse[static_cast<std::size_t>(row)];
+  if (features) {
+    features->scores.weight_row(row, column, target);
+  } else {
+    probabilities(row, column, target);
+  }
+  const double normaliser = features ? features->scores.polynomial().shift : lse[static_cast<std::size_t>(row)];
   for (T& cell : target) {
     cell = static_cast<T>(cell <= T{0} ? masked_score : std::log(static_cast<double>(cell)) + normaliser);  // NaN stays NaN
   }
@@ -68,11 +114,16 @@ template <Real T>
 RankApproximation<T> approximate_by_rank(const HeadView<T>& head, const ExactPart<T>& exact, const RankOptions& options,
                                          Matrix<T>& output, const RunContext& context) {
   require_valid(options, head);
-  return by_svd(head, exact, options, output, context);
+  return options.kind == RankKind::svd ? by_svd(head, exact, options, output, context)
+                                       : by_features(head, options, output, context);
 }
 
 template <Real T>
 std::string describe(const RankApproximation<T>& approximation) {
+  if (approximation.features) {
+    return fmt::format("{} features of degree {}, {}", approximation.rank, approximation.options.degree,
+                       approximation.features->by_features ? "running sums" : "as a polynomial of each score");
+  }
   return fmt::format("truncated SVD of rank {}, causal part", approximation.rank);
 }
 

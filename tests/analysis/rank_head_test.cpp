@@ -34,6 +34,7 @@ using Precisions = testing::Types<float, double>;
 TYPED_TEST_SUITE(RankHead, Precisions);
 
 RankOptions svd(Index k) { return {.kind = RankKind::svd, .k = k}; }
+RankOptions features(Index degree) { return {.kind = RankKind::features, .degree = degree}; }
 
 template <Real T>
 Dense probabilities(const HeadView<T>& head) {
@@ -102,6 +103,7 @@ TYPED_TEST(RankHead, NoMatrixOfThatRankIsNearer) {
       for (Index r = 0; r < k; ++r) EXPECT_NEAR(analysis.rank->singular[static_cast<std::size_t>(r)], sigma[r], 0.03 * sigma[0]);
       EXPECT_NEAR(analysis.rank->singular[0], sigma[0], 1e-4 * sigma[0]);
       EXPECT_TRUE(std::ranges::is_sorted(analysis.rank->singular, std::greater()));
+      EXPECT_GE(analysis.rank->factors.right.colwise().sum().minCoeff(), T{0}) << "of both signs always the same one";
     }
   }
 }
@@ -174,6 +176,108 @@ TYPED_TEST(RankHead, OfGivenScores) {
   Rng rng(28);
   const auto analysis = analyze_head_by_rank(head_of_scores<T>(gaussian<T>(60, 60, rng), gaussian<T>(60, 5, rng)), svd(6));
   expect_true(analysis, causal_part(whole_product(analysis.rank->factors)));
+}
+
+/// phi(q) . phi(k) as the polynomial of the score against the keys that it was fitted to, row by row in double.
+template <Real T>
+Dense dense_features(const HeadAnalysis<T>& analysis) {
+  const LowRankScores<T>& scores = analysis.rank->features->scores;
+  const Dense key = scores.key().template cast<double>();
+  const Dense query = analysis.head().query.template cast<double>();
+  Dense weights = Dense::Zero(analysis.n, analysis.n);
+  for (Index i = 0; i < analysis.n; ++i) {
+    for (Index j = 0; j <= i; ++j) weights(i, j) = scores.polynomial()(analysis.head().scale * query.row(i).dot(key.row(j)));
+    const double mass = weights.row(i).sum();
+    weights.row(i) *= mass > 0.0 ? 1.0 / mass : 0.0;
+  }
+  return weights;
+}
+
+/// A head whose scores are small, for which a polynomial of a low degree is near to exp and its row sums are positive.
+template <Real T>
+HeadTensors<T> mild_head(Index n, Index d, Index value_width, std::uint64_t seed) {
+  HeadTensors<T> head = gaussian_head<T>(n, d, value_width, seed);
+  head.scale *= 0.4;
+  return head;
+}
+
+TYPED_TEST(RankHead, FeaturesAreWhatTheirPolynomialSays) {
+  using T = TypeParam;
+  for (const Index n : {1, 2, 37, 300}) {
+    for (const Index degree : {0, 1, 2, 4}) {
+      SCOPED_TRACE("n " + std::to_string(n) + ", degree " + std::to_string(degree));
+      const auto analysis = analyze_head_by_rank(mild_head<T>(n, 5, 4, 31), features(degree));
+      ASSERT_NE(analysis.rank->features, nullptr);
+      EXPECT_EQ(analysis.rank->rank, feature_count(5, degree));
+      EXPECT_EQ(analysis.rank->features->not_positive, 0);
+      EXPECT_TRUE(analysis.rank->singular.empty());
+      const Dense approximate = dense_features(analysis);
+      const Dense exact = probabilities(analysis.head());
+      const Dense value = analysis.head().value.template cast<double>();
+      const double tolerance = 8.0 * product_tolerance(analysis);  // powers of scores, and sums of them
+      EXPECT_LE(reference::max_error(analysis.output.template cast<double>(), approximate * value), 16.0 * tolerance);
+      EXPECT_NEAR(analysis.error.relative_error, reference::relative_error(approximate * value, exact * value), 16.0 * tolerance);
+      EXPECT_NEAR(analysis.error.mean_total_variation, 0.5 * (approximate - exact).cwiseAbs().sum() / static_cast<double>(n),
+                  16.0 * tolerance);
+      for (Index i = 0; i < n; i += 5) {
+        for (Index j = 0; j <= i; j += 3) {
+          const MapCell cell = map_cell(analysis, i, j);
+          EXPECT_NEAR(cell.approximate_probability, approximate(i, j), tolerance);
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(RankHead, TheScoreOfAFeatureWeightIsItsLogarithm) {
+  using T = TypeParam;
+  // Of degree 8 the polynomial is exp to some digits: S~ is S but for the number that centring moves each row by.
+  const auto analysis = analyze_head_by_rank(mild_head<T>(60, 4, 3, 32), features(8));
+  const Dense scores = reference::scores(analysis.head());
+  const auto difference = [&](Index i, Index j) { return map_cell(analysis, i, j).approximate_score - scores(i, j); };
+  for (Index i = 0; i < 60; i += 7) {
+    for (Index j = 0; j <= i; ++j) EXPECT_NEAR(difference(i, j), 0.0, 2e-2) << i << ", " << j;
+  }
+}
+
+TYPED_TEST(RankHead, MoreFeaturesAreNearer) {
+  using T = TypeParam;
+  const HeadTensors<T> head = mild_head<T>(200, 4, 5, 33);
+  double last = std::numeric_limits<double>::infinity();
+  for (const Index degree : {0, 1, 2, 3, 5}) {
+    const double error = analyze_head_by_rank(head, features(degree)).error.relative_error;
+    EXPECT_LT(error, 0.7 * last) << degree;
+    last = error;
+  }
+  EXPECT_LT(last, 1e-2);
+}
+
+TYPED_TEST(RankHead, FeaturesNeedNoExactRows) {
+  using T = TypeParam;
+  const auto tensors = std::make_shared<const HeadTensors<T>>(mild_head<T>(300, 4, 5, 34));
+  const auto none = std::make_shared<const ExactPart<T>>(no_exact_part<T>(300));
+  HeadAnalysis<T> analysis = rank_head<T>(tensors, none, features(2));
+  EXPECT_FALSE(analysis.assessed());
+  assess_head<T>(analysis, std::make_shared<const ExactPart<T>>(exact_part(tensors->view())));
+  EXPECT_TRUE(analysis.assessed());
+  EXPECT_EQ(analysis.error.relative_error, analyze_head_by_rank<T>(*tensors, features(2)).error.relative_error);
+}
+
+TYPED_TEST(RankHead, RefusesFeaturesThatCannotBe) {
+  using T = TypeParam;
+  const auto message = [](const HeadTensors<T>& head, Index degree) {
+    return message_of<InvalidArgument>([&] { analyze_head_by_rank(head, features(degree)); });
+  };
+  EXPECT_THAT(message(gaussian_head<T>(12, 2, 1, 29), -1), HasSubstr("degree is -1; the degree of features must be in [0, 16]"));
+  EXPECT_THAT(message(gaussian_head<T>(12, 2, 1, 29), 17), HasSubstr("degree is 17"));
+  EXPECT_THAT(message(gaussian_head<T>(12, 64, 64, 29), 6),
+              testing::AllOf(HasSubstr("degree 6 in width 64 makes 131115985 features"), HasSubstr("take degree 4 or less")));
+  EXPECT_EQ(feature_problem(4, 64, 64), "");
+  HeadTensors<T> biased = gaussian_head<T>(12, 2, 1, 29);
+  biased.bias.assign(12, T(0.5));
+  EXPECT_THAT(message(biased, 2), HasSubstr("has a position bias"));
+  Rng rng(28);
+  EXPECT_THAT(message(head_of_scores<T>(gaussian<T>(6, 6, rng), gaussian<T>(6, 5, rng)), 2), HasSubstr("given by its scores"));
 }
 
 TYPED_TEST(RankHead, RefusesWhatCannotBe) {
