@@ -70,6 +70,14 @@ RankApproximation<T> by_svd(const HeadView<T>& head, const ExactPart<T>& exact, 
   return result;
 }
 
+/// What log(weight) of features lacks of a score in row `row`: the polynomial's shift, and what centring the keys took away.
+template <Real T>
+double score_offset(const LowRankScores<T>& scores, Index row) {
+  const HeadView<T>& head = scores.head();
+  const RowVector<double> mean = head.key.row(0).template cast<double>() - scores.key().row(0).template cast<double>();
+  return scores.polynomial().shift + head.scale * head.query.row(row).template cast<double>().dot(mean);
+}
+
 }  // namespace
 
 std::string feature_problem(Index degree, Index width, Index value_width) {
@@ -104,7 +112,7 @@ void RankApproximation<T>::scores(Index row, Index column, std::span<T> target) 
   } else {
     probabilities(row, column, target);
   }
-  const double normaliser = features ? features->scores.polynomial().shift : lse[static_cast<std::size_t>(row)];
+  const double normaliser = features ? score_offset(features->scores, row) : lse[static_cast<std::size_t>(row)];
   for (T& cell : target) {
     cell = static_cast<T>(cell <= T{0} ? masked_score : std::log(static_cast<double>(cell)) + normaliser);  // NaN stays NaN
   }
