@@ -283,10 +283,14 @@ class Stream {
 }  // namespace
 
 template <Real T>
-Index stream_block(Index features) {
-  constexpr Index most_rows = 192;
+Index stream_block(Index features, Index width, Index value_width) {
+  // A row costs 2 features (value_width + 2) through the sums, and block (width + value_width) within its block.
+  constexpr double most_of_it = 0.25;
+  constexpr double most_rows = 192.0;
   const Index group = kernels::group_width<T>();
-  return group * std::clamp<Index>(features / group, 1, std::max<Index>(1, most_rows / group));
+  const double through_sums = 2.0 * static_cast<double>(features) * static_cast<double>(value_width + 2);
+  const double rows = most_of_it * through_sums / static_cast<double>(width + value_width);
+  return std::max<Index>(1, static_cast<Index>(std::min(rows, most_rows)) / group) * group;
 }
 
 template <Real T>
@@ -302,8 +306,8 @@ void stream_features(const StreamInput<T>& input, const IntervalMask& mask, cons
   Stream<T>(input, mask, plan, context).run(sums);
 }
 
-template Index stream_block<float>(Index);
-template Index stream_block<double>(Index);
+template Index stream_block<float>(Index, Index, Index);
+template Index stream_block<double>(Index, Index, Index);
 template double stream_bytes<float>(Index, Index, Index, Index);
 template double stream_bytes<double>(Index, Index, Index, Index);
 template void stream_features(const StreamInput<float>&, const IntervalMask&, const StreamPlan&, MutableMatrixView<float>,

@@ -21,9 +21,10 @@ struct StreamInput {
   std::span<const double> coefficients;
 };
 
-/// Rows of a block, and keys: enough for the products with r features to run well, and no more than they save.
+/// Rows of a block, and keys: enough for the products with the sums to run well, and few enough that what is done from scores
+/// within a block costs a quarter of them.
 template <Real T>
-Index stream_block(Index features);
+Index stream_block(Index features, Index width, Index value_width);
 /// Bytes of the features and the running sums.
 template <Real T>
 double stream_bytes(Index width, Index value_width, Index degree, Index fronts);

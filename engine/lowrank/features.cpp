@@ -98,6 +98,16 @@ ExpPolynomial taylor(Index degree, double low, double high) {
   return finished(in_powers_of_x(terms, unit), low, high);
 }
 
+/// out = weight left right, each of `count` numbers; no `left` is all ones.
+template <Real T>
+void multiply(const T* left, const T* right, T weight, Index count, T* out) {
+  if (!left) {
+    for (Index x = 0; x < count; ++x) out[x] = weight * right[x];
+  } else {
+    for (Index x = 0; x < count; ++x) out[x] = weight * left[x] * right[x];
+  }
+}
+
 }  // namespace
 
 double ExpPolynomial::operator()(double x) const {
@@ -204,24 +214,28 @@ PolynomialFeatures<T>::PolynomialFeatures(Index width, std::span<const double> c
 template <Real T>
 void PolynomialFeatures<T>::compute(Side side, const T* vectors, Index points, Index first, Index features, T* out, Index stride,
                                     T* scratch) const {
-  // scratch[l]: the product of the first l + 1 factors of the feature before. The next one shares most of them.
+  // scratch[l]: the product of the first l + 1 factors, for l < made. The next feature shares most of it.
   const std::uint32_t* before = nullptr;
+  Index made = 0;
   for (Index f = first; f < first + features; ++f, out += stride) {
     const std::uint32_t* factors = factors_.data() + f * degree_;
-    bool shared = before != nullptr;
+    const T weight = side == Side::key ? weights_[static_cast<std::size_t>(f)] : T{1};
+    if (degree_ == 0 || factors[0] == no_factor) {
+      std::fill_n(out, points, weight);
+      continue;
+    }
+    Index shared = 0;
+    while (shared < made && before[shared] == factors[shared]) ++shared;
+    before = factors;
+    Index l = 0;
     const T* product = nullptr;
-    for (Index l = 0; l < degree_ && factors[l] != no_factor; ++l) {
+    for (; l + 1 < degree_ && factors[l + 1] != no_factor; ++l) {
       T* here = scratch + l * points;
-      shared = shared && before[l] == factors[l];
-      if (!shared) {
-        const T* variable = vectors + factors[l] * points;
-        for (Index x = 0; x < points; ++x) here[x] = product ? product[x] * variable[x] : variable[x];
-      }
+      if (l >= shared) multiply(product, vectors + factors[l] * points, T{1}, points, here);
       product = here;
     }
-    before = factors;
-    const T weight = side == Side::key ? weights_[static_cast<std::size_t>(f)] : T{1};
-    for (Index x = 0; x < points; ++x) out[x] = product ? weight * product[x] : weight;
+    made = l;
+    multiply(product, vectors + factors[l] * points, weight, points, out);
   }
 }
 

@@ -42,7 +42,7 @@ template <Real T>
 Choice choose(const HeadView<T>& head, const IntervalMask& mask, const LowRankOptions& options) {
   const Index d = head.width();
   const Index count = feature_count(d, options.degree);
-  const Index block = stream_block<T>(count);
+  const Index block = stream_block<T>(count, d, head.value_width());
   StreamPlan through_sums(mask, block, true);
   const auto bytes = [&](Index degree) { return stream_bytes<T>(d, head.value_width(), degree, through_sums.fronts); };
   if (options.way == LowRankWay::features) require_memory(options, d, bytes);

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace convbasis {
@@ -26,7 +27,8 @@ enum class LowRankWay {
 struct LowRankOptions {
   Index degree = 2;
   ExpFit fit = ExpFit::sampled;
-  /// The scores that the polynomial is for; empty: what a sample of them shows (taylor, chebyshev, relative).
+  /// For taylor, chebyshev and relative: the scores that the polynomial is for; empty: what a sample of them shows, up to 32 rows
+  /// with up to 256 columns each, evenly spread over the causal triangle. The sampled fit always reads that sample.
   std::optional<std::pair<double, double>> interval = {};
   /// Scores are taken against the keys less their mean, which moves the scores of a row by one number, and so changes nothing in
   /// exact attention, but makes the interval smaller. The mean is over all keys.
@@ -36,11 +38,12 @@ struct LowRankOptions {
 };
 
 /// The weights of the rank basis, entry by entry: phi(q) . phi(k) is the polynomial of the score. Immutable; safe to use from any
-/// thread. Holds a copy of the keys and n numbers; the head must outlive it.
+/// thread. Holds a copy of the keys; the head must outlive it.
 template <Real T>
 class LowRankScores {
  public:
-  /// Throws InvalidArgument for a head that has a position bias or is given by its scores: features need queries and keys.
+  /// Throws InvalidArgument for a head that has a position bias or is given by its scores, for features need queries and keys,
+  /// and for values that are not finite. Cost O(n d) and 8192 scores.
   LowRankScores(const HeadView<T>& head, const LowRankOptions& options);
 
   Index size() const { return head_.size(); }
@@ -67,7 +70,7 @@ struct LowRankResult {
   Index degree = 0;
   Index features = 0;        ///< C(d + g, g), whether made or not
   Index not_positive = 0;    ///< rows whose sum is not above 0: they have no probabilities
-  bool by_features = false;  ///< false: every weight was made from its score
+  bool by_features = false;  ///< whether blocks that are seen whole went through features; false: every weight is from its score
   double bytes = 0.0;        ///< of features and running sums
   Operations operations = {};
 
@@ -80,13 +83,13 @@ struct LowRankResult {
 /// Y~ = D~^-1 (W o phi(Q) phi(K)^T) V.
 ///
 /// Continuous rows (IntervalMask) are streamed: rows and keys are cut into blocks; whole blocks of keys that a block of rows sees
-/// are one running sum of phi(k) v^T, r x (d_v + 1) numbers; the rest of its keys are taken one by one, from their scores. A
+/// are one running sum of phi(k) (v, 1)^T, r x (d_v + 1) numbers; the rest of its keys are taken one by one, from their scores. A
 /// window that slides keeps two stacks of such sums, so nothing is ever subtracted; the second stack holds one sum for each block
-/// in the window. No n x r matrix is made. Other masks take the n x r features as a whole, and the masked products. Cost, causal:
-/// lowrank_cost(). Memory beside the features: O(n (d + d_v)). Accuracy: sums in T, so T's rounding times sum_p |a_p| (scale |q|
-/// |k|)^p, and more for n / 100 additions in a row. Thread-safe; the result does not depend on the number of threads. Throws
-/// InvalidArgument for shapes that do not fit, scores that are not finite, and, before any work, for features that pass the
-/// memory limit; Cancelled.
+/// in the window. No n x r matrix is made. Other masks take the n x r features as a whole, and the masked products.
+/// Cost, causal: lowrank_cost(), and up to a quarter more within the blocks. Memory beside the features: O(n (d + d_v)).
+/// Accuracy: sums in T, so T's rounding times sum_p |a_p| (scale |q| |k|)^p over D~_i, and slowly more with n (a running sum of n
+/// / 100 blocks). Thread-safe; the result does not depend on the number of threads. Throws InvalidArgument for shapes that do not
+/// fit, scores that are not finite and, before any work, for features that pass the memory limit; Cancelled.
 template <Real T>
 LowRankResult<T> lowrank_attention(const HeadView<T>& head, const Mask& mask, const LowRankOptions& options = {},
                                    const RunContext& context = {});
@@ -95,7 +98,7 @@ template <Real T>
 LowRankResult<T> lowrank_attention(const HeadView<T>& head, const LowRankOptions& options = {}, const RunContext& context = {});
 
 /// Multiply-adds of causal attention through features, 2 n r (d_v + 2) with r = C(d + g, g), and of exact attention: the rank
-/// basis is cheaper only where r is below about n (d + d_v) / (4 (d_v + 2)), a quarter to a half of n.
+/// basis is cheaper only where r is below n (d + d_v) / (4 (d_v + 2)), about half of n when d = d_v.
 double lowrank_cost(Index n, Index width, Index value_width, Index degree);
 double exact_cost(Index n, Index width, Index value_width);
 /// Bytes of features and running sums under the causal mask, what memory_limit is compared with.

@@ -5,41 +5,50 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace convbasis {
 namespace {
 
-/// Scores of some rows and columns, evenly spread over the causal triangle; each counts as its probability's error does.
+/// Scores of one row, evenly spread over what it sees, each with how many it stands for.
+template <Real T>
+void add_row(const HeadView<T>& head, const MatrixView<T>& key, Index i, std::vector<WeightedScore>& samples) {
+  constexpr Index most_columns = 256;
+  const Index columns = std::min(i + 1, most_columns);
+  for (Index y = 1; y <= columns; ++y) {
+    const T product = head.query.row(i).dot(key.row((i + 1) * y / columns - 1));
+    samples.push_back({head.scale * static_cast<double>(product), static_cast<double>(i + 1) / static_cast<double>(columns)});
+  }
+}
+
+/// The weights e = exp(score - high) of a row sum to D. The sum of (p - e)^2 / (e D) is the chi-squared distance of the
+/// probabilities that p makes of the row from the true ones, which bounds their total variation. Weights below the row's mean
+/// count like the mean, for only their sum matters.
+void weigh_row(std::span<WeightedScore> row, double high) {
+  constexpr double smallest_sum = 1e-12;  // rows below that would decide alone
+  double row_sum = 0.0, all = 0.0;
+  for (const auto& [score, stands_for] : row) {
+    row_sum += stands_for * std::exp(score - high);
+    all += stands_for;
+  }
+  row_sum = std::max(row_sum, smallest_sum);
+  for (auto& [score, weight] : row) weight /= row_sum * std::max(std::exp(score - high), row_sum / all);
+}
+
+/// Scores of some rows of the causal triangle, weighted for fit_exp_to().
 template <Real T>
 std::vector<WeightedScore> sample(const HeadView<T>& head, const MatrixView<T>& key) {
   constexpr Index most_rows = 32;
-  constexpr Index most_columns = 256;
   const Index n = head.size();
   const Index rows = std::min(n, most_rows);
   std::vector<WeightedScore> samples;
-  std::vector<Index> row_ends;
+  std::vector<std::size_t> row_ends{0};
   for (Index x = 1; x <= rows; ++x) {
-    const Index i = n * x / rows - 1;
-    const Index columns = std::min(i + 1, most_columns);
-    for (Index y = 1; y <= columns; ++y) {
-      const T product = head.query.row(i).dot(key.row((i + 1) * y / columns - 1));
-      // How many scores it stands for, until the row is complete.
-      samples.push_back({head.scale * static_cast<double>(product), static_cast<double>(i + 1) / static_cast<double>(columns)});
-    }
-    row_ends.push_back(std::ssize(samples));
+    add_row(head, key, n * x / rows - 1, samples);
+    row_ends.push_back(samples.size());
   }
-  double high = -std::numeric_limits<double>::infinity();
-  for (const auto& [score, weight] : samples) high = std::max(high, score);
-  Index first = 0;
-  for (const Index last : row_ends) {
-    double row_sum = 0.0;
-    const auto entries = std::span(samples).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first));
-    for (const auto& [score, stands_for] : entries) row_sum += stands_for * std::exp(score - high);
-    // A row of very small weights would decide alone.
-    row_sum = std::max(row_sum, 1e-8);
-    for (auto& [score, weight] : entries) weight /= row_sum * row_sum;
-    first = last;
+  const double high = std::ranges::max(samples, {}, &WeightedScore::score).score;
+  for (std::size_t x = 1; x < row_ends.size(); ++x) {
+    weigh_row(std::span(samples).subspan(row_ends[x - 1], row_ends[x] - row_ends[x - 1]), high);
   }
   return samples;
 }
