@@ -36,7 +36,7 @@ constexpr std::array<RowText, ParametersPanel::row_count> texts{{
     {"##w", "w", "band", true, "Lags i − j below w are kept exactly: 2 w multiply-adds for each number of V."},
     {"##c", "c", "columns", true,
      "So many columns are kept exactly: those that dropping would hurt most. 2 c multiply-adds for each number of V."},
-    {"##r", "k", "rank", true, "Singular values that are kept, 1 to n: nothing of that rank is nearer to P."},
+    {"##r", "k", "rank", true, "Singular values that are kept, 1 to n: no matrix of that rank is nearer to P."},
     {"##g", "g", "degree", true,
      "Polynomial of this degree in place of exp: all monomials of up to g of the d factors, C(d + g, g) features."},
     {"##n", "n", "tokens", true, "Tokens from the start of the text. Exact attention costs n² (d + d_v) / 2 multiply-adds."},

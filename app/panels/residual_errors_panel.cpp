@@ -305,7 +305,8 @@ void ResidualErrorsPanel::draw_summary(const AnalysisResult& result) {
     fact("relative error", short_number(error.relative_error), "||Y~ − Y|| / ||Y||, Frobenius norms of the outputs.");
     fact("largest |Y~ − Y|", short_number(error.max_abs_error), "The largest difference of an output entry.");
     fact("total variation", short_number(error.mean_total_variation),
-         "Mean over rows of half the sum of |P~ − P|: the share of attention that goes elsewhere, 0 to 1.");
+         "Mean over rows of half the sum of |P~ − P|: the share of attention that goes elsewhere, 0 to 1, more where P~ is "
+         "negative.");
     analysis.rank ? draw_rank_facts(*analysis.rank) : draw_basis_facts(analysis);
     fact(
         "bound on |Y~ − Y|", analysis.bound ? short_number(*analysis.bound) : "none",

@@ -46,8 +46,8 @@ template <Real T>
 void require_valid(const RankOptions& options, const HeadView<T>& head);
 
 /// P~ of one head. Only its causal part counts: what the factors of an SVD hold above the diagonal is dropped, as no key is seen
-/// there; dropping it costs nothing (running sums) and brings P~ nearer to P. Immutable; for any thread. The head must outlive
-/// one of features.
+/// there. That costs nothing (running sums) and brings P~ nearer to P, though not always Y~ to Y: see unmasked_error. Immutable;
+/// for any thread. The head must outlive one of features.
 template <Real T>
 struct RankApproximation {
   RankOptions options;
