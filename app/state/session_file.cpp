@@ -29,7 +29,11 @@ constexpr std::size_t most_files = 1000;
 constexpr std::size_t most_starts = 100000;
 constexpr std::size_t most_panels = 64;
 
-constexpr std::array methods{std::pair{name_of(Method::recover), Method::recover}, std::pair{name_of(Method::fit), Method::fit}};
+constexpr std::array methods{std::pair{name_of(Method::recover), Method::recover}, std::pair{name_of(Method::fit), Method::fit},
+                             std::pair{name_of(Method::rank), Method::rank}};
+using convbasis::RankKind;
+constexpr std::array rank_kinds{std::pair{name_of(RankKind::svd), RankKind::svd},
+                                std::pair{name_of(RankKind::features), RankKind::features}};
 constexpr std::array searches{std::pair{std::string_view("binary"), convbasis::Search::binary},
                               std::pair{std::string_view("scan"), convbasis::Search::scan}};
 constexpr std::array quantities{std::pair{std::string_view("probability"), convbasis::MapQuantity::probability},
@@ -109,6 +113,8 @@ json request_json(const AnalysisRequest& request) {
                {"search", name_in(searches, request.search)},
                {"band", request.band},
                {"columns", request.columns},
+               {"rank_kind", name_in(rank_kinds, request.rank_kind)},
+               {"degree", request.degree},
                {"all_rows", request.all_rows}};
   if (!request.starts.empty()) written["starts"] = request.starts;
   return written;
@@ -188,6 +194,8 @@ void read_request(const JsonFields& fields, AnalysisRequest& request) {
   fields.read("search", searches, request.search);
   fields.read("band", 0, largest_index, request.band);
   fields.read("columns", 0, largest_index, request.columns);
+  fields.read("rank_kind", rank_kinds, request.rank_kind);
+  fields.read("degree", 0, convbasis::max_exp_degree, request.degree);
   fields.read("all_rows", request.all_rows);
   request.starts = fields.ascending("starts", most_starts, 0, largest_index);
 }

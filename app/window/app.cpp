@@ -355,14 +355,15 @@ void App::pace_background() {
   ladder_.show(ladder_shown_);
   ladder_.poll();
   // Times are worth something only when nothing at all runs beside them.
-  const bool alone = at_rest && error_curve_.state() == IdleWorker::State::idle && heads_.settled() && !exporter_.busy() && !ladder_.pending();
+  const bool alone =
+      at_rest && error_curve_.state() == IdleWorker::State::idle && heads_.settled() && !exporter_.busy() && !ladder_.pending();
   runtime_.pause(!measure_ || !runtime_shown_ || !alone);
 }
 
 void App::draw_maps() {
   const AnalysisResult& result = session_.result();
   const auto assessed = result.analysis && result.analysis->assessed() ? result.analysis : nullptr;
-  error_curve_.want(result.request.method == Method::recover ? assessed : nullptr, result.request);
+  error_curve_.want(result.request.has_error_curve() ? assessed : nullptr, result.request);
   ladder_.want(assessed, result.request);
   MapsInput input;
   input.analysis = result.analysis;

@@ -86,8 +86,10 @@ SavedSession any_session() {
   session.request.layer = any_index(0);
   session.request.head = any_index(0);
   session.request.n = any_index(1);
-  session.request.method = any_of<Method>({Method::recover, Method::fit});
+  session.request.method = any_of<Method>({Method::recover, Method::fit, Method::rank});
   session.request.k = any_index(session.request.method == Method::fit ? 0 : 1);
+  session.request.rank_kind = any_of<convbasis::RankKind>({convbasis::RankKind::svd, convbasis::RankKind::features});
+  session.request.degree = *rc::gen::inRange<Index>(0, convbasis::max_exp_degree + 1);
   session.request.band = any_index(0);
   session.request.columns = any_index(0);
   session.request.T = any_index(1);
@@ -177,7 +179,9 @@ TEST(SessionFile, ErrorsNameTheFieldWhatWasFoundAndWhatIsRight) {
       {with(R"("request": {"n": 0})"), {"request.n is 0", "from 1"}},
       {with(R"("request": {"n": 1.5})"), {"request.n is 1.5", "whole number"}},
       {with(R"("request": {"n": 18446744073709551615})"), {"request.n is 18446744073709551615"}},
-      {with(R"("request": {"method": "rank"})"), {"request.method is \"rank\"", "fit"}},
+      {with(R"("request": {"method": "magic"})"), {"request.method is \"magic\"", "fit", "rank"}},
+      {with(R"("request": {"rank_kind": "qr"})"), {"request.rank_kind is \"qr\"", "one of svd, features"}},
+      {with(R"("request": {"degree": 17})"), {"request.degree is 17", "from 0 to 16"}},
       {with(R"("request": {"k": 0})"), {"request.k is 0", "from 1"}},
       {with(R"("request": {"band": -1})"), {"request.band is -1", "from 0"}},
       {with(R"("request": {"eps": null})"), {"request.eps is null", "a number"}},
