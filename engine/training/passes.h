@@ -1,0 +1,76 @@
+/// \file
+/// Forward passes and the backward passes that follow them, with the memory they need. Mathematics page, section 4.
+#pragma once
+
+#include "attention/exact_backward.h"
+#include "attention/head.h"
+#include "basis/apply.h"
+#include "basis/conv_weights.h"
+#include "core/run_context.h"
+#include "core/types.h"
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+namespace convbasis {
+
+/// The three backward passes, named apart everywhere.
+enum class Backward : std::uint8_t {
+  exact,     ///< of exact attention
+  estimate,  ///< the paper's estimate of the exact gradient: d_v products of P~ after the conv forward
+  conv,      ///< the gradient of the conv forward itself, starts held fixed
+};
+inline constexpr std::array all_backwards{Backward::exact, Backward::estimate, Backward::conv};
+/// "exact", "estimate", "conv": in files, on the command line and in the window.
+std::string_view name_of(Backward backward);
+/// The other way round. Throws InvalidArgument for other names.
+Backward backward_of(std::string_view name);
+
+/// What exact attention gave.
+template <Real T>
+struct ExactForward {
+  Matrix<T> output;         ///< Y, n x d_v
+  std::vector<double> lse;  ///< n
+};
+
+/// What attention by convolutions gave, and was made with.
+template <Real T>
+struct ConvForward {
+  std::shared_ptr<const ConvWeights<T>> weights;
+  std::shared_ptr<const ConvAttentionPlan<T>> plan;
+  Matrix<T> output;  ///< Y~, n x d_v
+};
+
+/// dL/dQ, dL/dK and dL/dV.
+template <Real T>
+struct GradientMatrices {
+  Matrix<T> query, key, value;
+};
+
+/// These do the work on all threads of the context and give the same for any number of them. They throw InvalidArgument for
+/// shapes that do not fit and for heads that are given by their scores, which have no queries and keys; Cancelled.
+template <Real T>
+ExactForward<T> exact_forward(const HeadView<T>& head, const RunContext& context);
+template <Real T>
+GradientMatrices<T> exact_gradients(const HeadView<T>& head, const ExactForward<T>& forward, MatrixView<T> output_gradient,
+                                    const RunContext& context);
+
+/// exp of the scores of a basis, and all that depends on them alone.
+template <Real T>
+ConvForward<T> plan_forward(const HeadView<T>& head, const ConvBasis<T>& scores, const RunContext& context);
+/// forward.output = P~ V by the plan that is there.
+template <Real T>
+void run_forward(const HeadView<T>& head, ConvForward<T>& forward, const RunContext& context);
+/// By Backward::estimate or Backward::conv.
+template <Real T>
+GradientMatrices<T> conv_gradients(const HeadView<T>& head, const ConvForward<T>& forward, Backward backward,
+                                   MatrixView<T> output_gradient, const RunContext& context);
+
+/// ||gradient - exact||_F / ||exact||_F; 0 when both are zero. Sums in double.
+template <Real T>
+double relative_difference(const Matrix<T>& gradient, const Matrix<T>& exact);
+
+}  // namespace convbasis
