@@ -7,14 +7,14 @@
 namespace convscope {
 
 void draw_backward_name(Backward backward) {
-  const float line = ImGui::GetTextLineHeight();
-  const float radius = std::round(0.22F * line);
-  const ImVec2 corner = ImGui::GetCursorScreenPos();
-  const ImU32 ink = ImGui::GetColorU32(subject_colour(subject_of(backward)));
-  ImGui::GetWindowDrawList()->AddCircleFilled({corner.x + radius, corner.y + line / 2.0F}, radius, ink);
-  ImGui::Dummy({2.0F * radius, line});
-  ImGui::SameLine(0.0F, radius);
+  const float radius = std::round(0.22F * ImGui::GetTextLineHeight());
+  ImGui::SetCursorPosX(ImGui::GetCursorPosX() + 3.0F * radius);
   ImGui::TextUnformatted(title_of(backward));
+  // After the text, which knows how deep it stands beside a field.
+  const ImVec2 low = ImGui::GetItemRectMin();
+  const ImVec2 high = ImGui::GetItemRectMax();
+  ImGui::GetWindowDrawList()->AddCircleFilled({low.x - 2.0F * radius, (low.y + high.y) / 2.0F}, radius,
+                                              ImGui::GetColorU32(subject_colour(subject_of(backward))));
 }
 
 const char* help_of(Backward backward) {

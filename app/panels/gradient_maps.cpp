@@ -37,9 +37,8 @@ void draw_bar(double limit, float height, float width) {
   }
   draw->AddRect(corner, {corner.x + bar, corner.y + std::floor(height)}, ImGui::GetColorU32(ImGuiCol_Border));
   ImGui::PushFont(ui::mono_font());
-  const std::array<std::pair<float, std::string>, 3> labels{{{0.0F, short_number(limit, 2)},
-                                                             {(height - line) / 2.0F, "0"},
-                                                             {height - line, short_number(-limit, 2)}}};
+  const std::array<std::pair<float, std::string>, 3> labels{
+      {{0.0F, short_number(limit, 2)}, {(height - line) / 2.0F, "0"}, {height - line, short_number(-limit, 2)}}};
   for (const auto& [place, text] : labels) {
     draw->AddText({corner.x + bar + std::round(0.3F * line), std::round(corner.y + place)}, ImGui::GetColorU32(ImGuiCol_Text),
                   text.c_str());
@@ -125,8 +124,7 @@ void GradientMaps::draw_row(bool differences, float side, float gap, const char*
   draw_bar(differences ? limits_.difference : limits_.gradient, side, 5.0F * ImGui::GetFontSize());
 }
 
-void GradientMaps::draw_map(std::size_t place, bool difference, float side, const char* row_name,
-                            const char* column_name) const {
+void GradientMaps::draw_map(std::size_t place, bool difference, float side, const char* row_name, const char* column_name) const {
   const GradientMap& map = maps_[place];
   const convbasis::Matrix<float>& cells = difference ? map.difference : map.gradient;
   const ImVec2 low = ImGui::GetCursorScreenPos();

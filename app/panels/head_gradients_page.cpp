@@ -18,8 +18,8 @@ namespace {
 
 using Way = convbasis::GradientsByOneWay<float>;
 
-constexpr double wrong = 0.1;    // of a gradient: a tenth of its length
-constexpr double right = 1e-3;   // float32 and FFTs leave a few 1e-5
+constexpr double wrong = 0.1;   // of a gradient: a tenth of its length
+constexpr double right = 1e-3;  // float32 and FFTs leave a few 1e-5
 
 double worst_error(const Way& way) { return std::max({way.query_error, way.key_error, way.value_error}); }
 
@@ -123,11 +123,11 @@ void HeadGradientsPage::refresh(const std::shared_ptr<const HeadGradients::Compa
   for (const Way& way : comparison->ways) {
     const convbasis::Matrix<float>& gradient = gradient_of(way);
     GradientMap& map = maps.emplace_back();
-    map = {.backward = way.backward,
-           .gradient = pooled_peaks(gradient, GradientMaps::most_cells),
-           .error = error_of(way),
-           .rows = gradient.rows(),
-           .columns = gradient.cols()};
+    map.backward = way.backward;
+    map.gradient = pooled_peaks(gradient, GradientMaps::most_cells);
+    map.error = error_of(way);
+    map.rows = gradient.rows();
+    map.columns = gradient.cols();
     if (way.backward == Backward::exact || exact == comparison->ways.end()) continue;
     map.difference = pooled_peaks<float>(gradient - gradient_of(*exact), GradientMaps::most_cells);
   }

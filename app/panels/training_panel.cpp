@@ -18,10 +18,10 @@ namespace convscope {
 
 namespace {
 
-constexpr float setup_width = 15.0F;    // in sizes of type, as all that follow
-constexpr float wide_enough = 38.0F;    // for the form beside a view
-constexpr float all_width = 44.0F;      // for two views side by side
-constexpr float all_height = 24.0F;     // and two below each other
+constexpr float setup_width = 15.0F;  // in sizes of type, as all that follow
+constexpr float wide_enough = 38.0F;  // for the form beside a view
+constexpr float all_width = 44.0F;    // for two views side by side
+constexpr float all_height = 24.0F;   // and two below each other
 
 /// How far the losses of two runs are from each other at most, as a share of the second's.
 double furthest(const TrainingRun& run, const TrainingRun& exact, int steps) {
@@ -52,6 +52,18 @@ std::string state_text(const TrainingView& view, bool stale) {
 
 }  // namespace
 
+const char* TrainingPanel::promise(View which) {
+  switch (which) {
+    case View::error:
+      return "How far the gradient of each backward pass is from the exact one, step by step.";
+    case View::maps:
+      return "The gradients dL/dX of the last step side by side, and their differences to the exact one.";
+    default:
+      return "Trains the paper's one-layer problem by the exact gradient, by the paper's estimate and through the conv forward. "
+             "Press Run, or Step.";
+  }
+}
+
 std::string findings(const TrainingResult& result) {
   const int steps = result.steps();
   if (steps == 0) return "";
@@ -65,7 +77,8 @@ std::string findings(const TrainingResult& result) {
   if (exact == result.runs.end()) return text;
   for (const TrainingRun& run : result.runs) {
     if (run.backward == Backward::exact) continue;
-    text += fmt::format(" · {} within {} % of exact", title_of(run.backward), short_number(100.0 * furthest(run, *exact, steps), 2));
+    text +=
+        fmt::format(" · {} within {} % of exact", title_of(run.backward), short_number(100.0 * furthest(run, *exact, steps), 2));
   }
   return text;
 }
@@ -139,8 +152,9 @@ void TrainingPanel::draw_buttons(const TrainingRequest& wanted, const TrainingVi
   ui::tooltip("Forgets all steps and all curves.");
   ImGui::SameLine();
   const bool failed = view.state == TrainingView::State::failed;
-  ui::fitted(state_text(view, stale),
-             ImGui::GetColorU32(failed ? ui::error_colour() : stale ? ui::warning_colour() : aside_colour()));
+  ui::fitted(state_text(view, stale), ImGui::GetColorU32(failed  ? ui::error_colour()
+                                                         : stale ? ui::warning_colour()
+                                                                 : aside_colour()));
 }
 
 void TrainingPanel::draw_views(bool setup_beside) {
@@ -156,12 +170,7 @@ void TrainingPanel::draw_views(bool setup_beside) {
 void TrainingPanel::draw_view(View which, ImVec2 room, const TrainingView& view, TrainingTimes& times) {
   if (which == View::setup) return draw_training_setup(request_);
   if (which == View::times) return draw_times(room, times);
-  if (view.result.steps() == 0 && !view.earlier) {
-    ui::empty_state(
-        "Trains the paper's one-layer problem by the exact gradient, by the paper's estimate and through the conv forward. Press "
-        "Run, or Step.");
-    return;
-  }
+  if (view.result.steps() == 0 && !view.earlier) return ui::empty_state(promise(which));
   if (which == View::loss) curves_.draw_loss(view, room);
   if (which == View::error) curves_.draw_error(view, room);
   if (which == View::maps) draw_maps(room, view);
@@ -187,11 +196,11 @@ void TrainingPanel::draw_maps(ImVec2 room, const TrainingView& view) {
     for (const TrainingRun& run : view.result.runs) {
       if (run.steps.empty()) continue;
       GradientMap& map = maps.emplace_back();
-      map = {.backward = run.backward,
-             .gradient = pooled_peaks(run.gradient, GradientMaps::most_cells),
-             .error = run.steps.back().gradient_error,
-             .rows = run.gradient.rows(),
-             .columns = run.gradient.cols()};
+      map.backward = run.backward;
+      map.gradient = pooled_peaks(run.gradient, GradientMaps::most_cells);
+      map.error = run.steps.back().gradient_error;
+      map.rows = run.gradient.rows();
+      map.columns = run.gradient.cols();
       if (run.backward == Backward::exact || run.exact_gradient.size() == 0) continue;
       map.difference = pooled_peaks<double>(run.gradient - run.exact_gradient, GradientMaps::most_cells);
     }

@@ -39,6 +39,8 @@ class TrainingPanel {
                                                                       {View::maps, "gradients"},
                                                                       {View::times, "time"}}};
 
+  /// What a view will show, while there is nothing.
+  static const char* promise(View which);
   void draw_one_layer(TrainingRunner& runner, TrainingTimes& times);
   void draw_buttons(const TrainingRequest& wanted, const TrainingView& view, TrainingRunner& runner) const;
   void draw_views(bool setup_beside);

@@ -3,10 +3,11 @@
 #include "panels/backward_look.h"
 #include "panels/ui.h"
 
-#include <fmt/format.h>
 #include <imgui.h>
 
-#include <string>
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 
 namespace convscope {
 
@@ -14,7 +15,6 @@ namespace {
 
 /// The name of the next field in the left column of the form.
 void name_field(const char* name, const char* help) {
-  ImGui::TableNextRow();
   ImGui::TableNextColumn();
   ImGui::AlignTextToFramePadding();
   ui::dim(name);
@@ -46,15 +46,27 @@ void real_number(const char* name, const char* id, double& value, const char* sh
   ui::tooltip(help);
 }
 
+/// `pairs` of a name and its field in a row.
+bool begin_form(const char* id, int pairs) {
+  if (!ImGui::BeginTable(id, 2 * pairs)) return false;
+  for (int pair = 0; pair < pairs; ++pair) {
+    ImGui::TableSetupColumn("name", ImGuiTableColumnFlags_WidthFixed);
+    ImGui::TableSetupColumn("field", ImGuiTableColumnFlags_WidthStretch);
+  }
+  return true;
+}
+
 void problem_fields(convbasis::OneLayerOptions& problem) {
   whole_number("n", "##n", problem.n, "Tokens, 16 to 8192. An exact step costs n² d.");
   whole_number("d", "##d", problem.d, "Width of A1 and A2, even, 2 to 64; the parameters X are d x d.");
   whole_number("k", "##k", problem.k, "Segments of the planted conv basis, and the most that Recover looks for.");
   whole_number("T", "##T", problem.T, "Entries of a column that one probe of Recover reads.");
   real_number("noise", "##noise", problem.noise, "%.3g", "How far a score is from an exact conv basis at the start.");
-  Index seed = static_cast<Index>(problem.seed);
-  whole_number("seed", "##seed", seed, "The same seed gives the same problem everywhere.");
-  problem.seed = static_cast<std::uint64_t>(std::max<Index>(seed, 0));
+  name_field("seed", "The same seed gives the same problem everywhere.");
+  ImU64 seed = problem.seed;
+  ImGui::PushFont(ui::mono_font());
+  if (ImGui::InputScalar("##seed", ImGuiDataType_U64, &seed)) problem.seed = seed;
+  ImGui::PopFont();
 }
 
 void descent_fields(TrainingRequest& request) {
@@ -65,13 +77,22 @@ void descent_fields(TrainingRequest& request) {
   if (ui::choice("gd", request.optimiser == Optimiser::gradient_descent)) request.optimiser = Optimiser::gradient_descent;
   ImGui::SameLine();
   if (ui::choice("adam", request.optimiser == Optimiser::adam)) request.optimiser = Optimiser::adam;
-  real_number("rate", "##rate", request.rate, request.rate > 0.0 ? "%.3g" : "auto", "Length of a step; 0 is the optimiser's own.");
+  real_number("rate", "##rate", request.rate, request.rate > 0.0 ? "%.3g" : "auto",
+              "Length of a step; 0 is the usual one: 0.1 / n for gd, 0.01 for Adam.");
+  using convbasis::Parameters;
+  name_field("X",
+             "Tied: 2 x 2 blocks of rotation and scaling, a layer that knows relative positions only, whose scores keep their "
+             "conv basis. Free: every entry by itself; the scores lose the basis within a few steps.");
+  if (ui::choice("tied", request.parameters == Parameters::tied)) request.parameters = Parameters::tied;
+  ImGui::SameLine();
+  if (ui::choice("free", request.parameters == Parameters::free)) request.parameters = Parameters::free;
   whole_number("steps", "##steps", request.steps, "How many \"Run\" takes, 1 to 10000.");
   whole_number("recover every", "##every", request.recover_every,
                "Recover looks for the basis anew in every s-th step; the conv ways use a stale one between. What that costs is "
                "seen against a run with s = 1.");
-  name_field("between", "What is kept between two recoveries: the starts alone, their lag vectors being read anew in every step, "
-                        "or the whole basis as it was.");
+  name_field("between",
+             "What is kept between two recoveries: the starts alone, their lag vectors being read anew in every step, "
+             "or the whole basis as it was.");
   if (ui::choice("starts", request.between == Between::starts)) request.between = Between::starts;
   ImGui::SameLine();
   if (ui::choice("basis", request.between == Between::basis)) request.between = Between::basis;
@@ -99,10 +120,11 @@ void way_fields(TrainingRequest& request) {
 }  // namespace
 
 void draw_training_setup(TrainingRequest& request) {
-  if (ImGui::BeginTable("form", 2, ImGuiTableFlags_SizingStretchProp)) {
-    ImGui::TableSetupColumn("name", ImGuiTableColumnFlags_WidthFixed);
-    ImGui::TableSetupColumn("field", ImGuiTableColumnFlags_WidthStretch);
+  if (begin_form("problem", 2)) {
     problem_fields(request.problem);
+    ImGui::EndTable();
+  }
+  if (begin_form("descent", 1)) {
     descent_fields(request);
     ImGui::EndTable();
   }

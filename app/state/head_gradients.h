@@ -18,8 +18,8 @@ namespace convscope {
 /// Compares the gradients of one request at a time. The last comparison stays until the next is there. While nobody looks nothing
 /// is made.
 ///
-/// All methods are for one thread (the window's) and return at once; `wake` is called from the worker when poll() has something to
-/// take.
+/// All methods are for one thread (the window's) and return at once; `wake` is called from the worker when poll() has something
+/// to take.
 class HeadGradients {
  public:
   using Analysis = convbasis::HeadAnalysis<float>;

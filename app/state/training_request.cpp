@@ -18,20 +18,21 @@ double finite(double value, double otherwise) { return std::isfinite(value) && v
 /// All that a run depends on.
 auto experiment_of(const TrainingRequest& request) {
   const convbasis::OneLayerOptions& problem = request.problem;
-  return std::tuple(problem.n, problem.d, problem.k, problem.T, problem.value_width, problem.noise, problem.seed,
-                    request.optimiser, request.rate, request.recover_every, request.between, request.wanted);
+  return std::tuple(problem.n, problem.d, problem.k, problem.T, problem.value_width, problem.noise, problem.spread,
+                    problem.distance, problem.seed, request.optimiser, request.rate, request.parameters, request.recover_every,
+                    request.between, request.wanted);
 }
 
 }  // namespace
 
-convbasis::TrainingOptions TrainingRequest::options(Backward backward, const convbasis::RecoverOptions& recover) const {
+convbasis::TrainingOptions TrainingRequest::options(Backward backward) const {
   convbasis::TrainingOptions options;
   options.backward = backward;
   options.optimiser = optimiser;
   options.rate = rate;
+  options.parameters = parameters;
   options.recover_every = recover_every;
   options.between = between;
-  options.recover = recover;
   return options;
 }
 

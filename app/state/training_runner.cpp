@@ -42,7 +42,9 @@ void TrainingRunner::stop() { worker_.drop(); }
 void TrainingRunner::reset() {
   worker_.drop();
   experiment_.reset();
-  view_ = {.version = view_.version + 1};
+  const std::uint64_t version = view_.version + 1;
+  view_ = {};
+  view_.version = version;
 }
 
 void TrainingRunner::begin(const TrainingRequest& request) {
@@ -80,8 +82,7 @@ void TrainingRunner::plant(Experiment& experiment, const convbasis::RunContext& 
   std::vector<std::unique_ptr<convbasis::Trainer<double>>> trainers;
   for (const Backward backward : convbasis::all_backwards) {
     if (!experiment.request.wants(backward)) continue;
-    trainers.push_back(std::make_unique<convbasis::Trainer<double>>(
-        problem, experiment.request.options(backward, problem->recover)));
+    trainers.push_back(std::make_unique<convbasis::Trainer<double>>(problem, experiment.request.options(backward)));
     runs.emplace_back().backward = backward;
   }
   experiment.trainers = std::move(trainers);

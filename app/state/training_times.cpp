@@ -37,11 +37,11 @@ StepTime summary(Backward backward, Index n, std::vector<double> seconds) {
 /// Steps of all the backward passes in turn, so that drift of the machine hits all alike.
 std::vector<StepTime> measured(const TrainingRequest& request, std::span<const Backward> ways,
                                const convbasis::RunContext& context) {
-  const auto problem = std::make_shared<const convbasis::OneLayerProblem<double>>(
-      convbasis::plant_one_layer<double>(request.problem, context));
+  const auto problem =
+      std::make_shared<const convbasis::OneLayerProblem<double>>(convbasis::plant_one_layer<double>(request.problem, context));
   std::deque<convbasis::Trainer<double>> trainers;
   for (const Backward way : ways) {
-    convbasis::TrainingOptions options = request.options(way, problem->recover);
+    convbasis::TrainingOptions options = request.options(way);
     options.compare = false;
     trainers.emplace_back(problem, options).step(context);
   }
@@ -103,11 +103,11 @@ StepTimesView TrainingTimes::view() const {
   view.points = curves_->points;
   const bool done = curves_->sizes_done == curves_->sizes.size();
   view.n = done ? 0 : curves_->sizes[curves_->sizes_done];
-  view.state = done                                   ? State::done
-               : !view.failure.empty()                ? State::failed
-               : worker == IdleWorker::State::idle    ? State::stopped
-               : worker == IdleWorker::State::paused  ? State::paused
-                                                      : State::measuring;
+  view.state = done                                  ? State::done
+               : !view.failure.empty()               ? State::failed
+               : worker == IdleWorker::State::idle   ? State::stopped
+               : worker == IdleWorker::State::paused ? State::paused
+                                                     : State::measuring;
   return view;
 }
 

@@ -74,6 +74,11 @@ int run_snapshot(const SnapshotOptions& options) {
              .measure = options.curves,
              .settings_file = {}});
     if (options.ladder) app.errors().show(ResidualErrorsPanel::Tab::ladder);
+    if (options.training) {
+      app.set_layout(LayoutPreset::train);
+      app.bring_to_front("training");
+      app.training_runner().run(app.training().request());
+    }
     return take_snapshot(app, options.png);
   } catch (const NoDisplay& error) {
     return complain(std::string("convscope: no OpenGL 3.3 to draw with (") + error.what() +
