@@ -230,6 +230,16 @@ Index ConvAttentionPlan<T>::size() const {
 }
 
 template <Real T>
+const ConvWeights<T>& ConvAttentionPlan<T>::weights() const {
+  return *state_->weights;
+}
+
+template <Real T>
+const ApplyLayout& ConvAttentionPlan<T>::layout() const {
+  return state_->layout;
+}
+
+template <Real T>
 ApplyReport ConvAttentionPlan<T>::apply(MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context) const {
   require_fitting<T>(size(), value, output);
   context.check();

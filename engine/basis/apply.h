@@ -32,6 +32,8 @@ struct ApplyReport {
   Index rescued_rows() const { return static_cast<Index>(rescued.size()); }
 };
 
+struct ApplyLayout;
+
 /// Uniformly partitioned convolution with accumulation in the frequency domain: each block of V is transformed once, each
 /// lag block of E once, each block of the output is transformed back once. Segments may start anywhere; short ones are
 /// multiplied directly. plan -> execute -> destroy: construction does all work that depends on the weights alone;
@@ -48,6 +50,8 @@ class ConvAttentionPlan {
   ConvAttentionPlan& operator=(ConvAttentionPlan&&) noexcept;
 
   Index size() const;
+  const ConvWeights<T>& weights() const;
+  const ApplyLayout& layout() const;
   /// output = P~ value; both n x d_v. Cost O((n/B) d_v (FFT(2B) + n B / 2B)) + rescued rows. Throws InvalidArgument, Cancelled.
   ApplyReport apply(MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context = {}) const;
   /// output = P~^T value, the adjoint: <P~ x, y> = <x, P~^T y> to rounding. Same cost; rows with a

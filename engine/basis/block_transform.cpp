@@ -85,6 +85,20 @@ void BlockTransform<T>::inverse(const SpectrumBank<T>& bank, Index s, const RowR
   }
 }
 
+template <Real T>
+void BlockTransform<T>::correlation(const SpectrumBank<T>& bank, Index s, std::complex<T>* scratch, T* ahead, T* behind) const {
+  std::complex<T>* spectrum = scratch + block_ + padding;
+  bank.load(s, 0, spectrum);
+  fft_.inverse(spectrum, scratch);
+  const T norm = T{1} / static_cast<T>(block_);
+  for (Index a = 0; a < block_; ++a) {
+    const T cosine = cosine_.data()[a] * norm;
+    const T sine = sine_.data()[a] * norm;
+    ahead[a] = scratch[a].real() * cosine + scratch[a].imag() * sine;
+    behind[a] = scratch[a].real() * sine - scratch[a].imag() * cosine;
+  }
+}
+
 template class BlockTransform<float>;
 template class BlockTransform<double>;
 

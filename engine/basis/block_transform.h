@@ -40,6 +40,10 @@ class BlockTransform {
   /// Rows of the range of the given columns of output, from the spectra; row i is multiplied by row_factor[i] unless empty.
   void inverse(const SpectrumBank<T>& bank, Index s, const RowRange& range, Index first_column, Index columns,
                std::complex<T>* scratch, std::span<const T> row_factor, MutableMatrixView<T> output) const;
+  /// The transpose of lag_spectrum: from conj(spectrum of a block of V) * spectrum of the output block t below, ahead[a] is what
+  /// the correlation of the two adds at lag t B + a, behind[a] what it adds at lag (t - 1) B + a; B numbers each, behind[0]
+  /// without meaning.
+  void correlation(const SpectrumBank<T>& bank, Index s, std::complex<T>* scratch, T* ahead, T* behind) const;
 
  private:
   /// Between the channels of the scratch: blocks a power of two apart would fall into the same few places of the cache.

@@ -62,4 +62,27 @@ template <Real T>
 void accumulate_products(std::span<const SpectrumSum> sums, Index channels, bool conjugate, const SpectrumBank<T>& lags,
                          const SpectrumBank<T>& inputs, SpectrumBank<T>& result);
 
+/// Lags of a correlation that are summed at once, for the reason of channels_at_once.
+inline constexpr Index lags_at_once = 4;
+
+/// The sums result[first_result + m] = sum_{i < count} conj(L[first_left + i]) * R[first_right + i + m] for m < lags.
+struct SpectrumCorrelation {
+  Index first_left, count;
+  Index first_right;
+  Index lags;
+  Index first_result;
+};
+
+/// A range [first, last) of the chunks of a bank.
+struct ChunkRange {
+  Index first, last;
+};
+
+/// Sets result, or adds to it, for the frequencies of `chunks`: the given sums, over the first `channels` channels as well.
+/// Spectra of `right` past its last but lags_at_once - 1 count as 0; those last ones are read and must be 0. `result` has one
+/// channel. Cost: one complex multiply-add for each term, channel and frequency.
+template <Real T>
+void correlate_products(std::span<const SpectrumCorrelation> correlations, Index channels, const SpectrumBank<T>& left,
+                        const SpectrumBank<T>& right, bool add, ChunkRange chunks, SpectrumBank<T>& result);
+
 }  // namespace convbasis

@@ -2,6 +2,7 @@
 
 #include "core/errors.h"
 #include "data/planted.h"
+#include "training/seconds.h"
 
 #include <fmt/format.h>
 
@@ -13,8 +14,6 @@ namespace convbasis {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 template <Real T>
 void require_fitting(const HeadView<T>& head, const MatrixView<T>& output_gradient, std::span<const Backward> wanted) {
@@ -44,12 +43,10 @@ template <Real T>
 void add_conv_ways(const HeadView<T>& head, const RecoverOptions& options, std::span<const Backward> wanted,
                    GradientComparison<T>& comparison, const RunContext& context) {
   auto start = Clock::now();
-  const Recovery<T> recovery = recover<T>(HeadScores<T>(head), options, context);
-  ConvForward<T> forward = plan_forward(head, recovery.basis, context);
-  run_forward(head, forward, context);
+  const ConvForward<T> forward = conv_forward(head, recover<T>(HeadScores<T>(head), options, context).basis, context);
   const double forward_seconds = seconds_since(start);
-  comparison.k_found = recovery.basis.count();
-  comparison.starts.assign(recovery.basis.starts().begin(), recovery.basis.starts().end());
+  comparison.k_found = forward.basis.count();
+  comparison.starts.assign(forward.basis.starts().begin(), forward.basis.starts().end());
   for (const Backward backward : wanted) {
     if (backward == Backward::exact) continue;
     start = Clock::now();

@@ -1,12 +1,13 @@
 #include "training/passes.h"
 
 #include "attention/exact_attention.h"
+#include "basis/conv_backward.h"
+#include "basis/conv_weights.h"
 #include "core/errors.h"
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
+#include <utility>
 
 namespace convbasis {
 namespace {
@@ -54,24 +55,26 @@ GradientMatrices<T> exact_gradients(const HeadView<T>& head, const ExactForward<
 }
 
 template <Real T>
-ConvForward<T> plan_forward(const HeadView<T>& head, const ConvBasis<T>& scores, const RunContext& context) {
-  ConvForward<T> forward;
-  forward.weights = std::make_shared<const ConvWeights<T>>(exponentiate(scores, context));
-  forward.plan = std::make_shared<const ConvAttentionPlan<T>>(forward.weights, head.value_width(), ApplyOptions{}, context);
+ConvForward<T> conv_forward(const HeadView<T>& head, ConvBasis<T> basis, const RunContext& context) {
+  const auto weights = std::make_shared<const ConvWeights<T>>(exponentiate(basis, context));
+  auto plan = std::make_shared<const ConvAttentionPlan<T>>(weights, head.value_width(), ApplyOptions{}, context);
+  ConvForward<T> forward{std::move(basis), std::move(plan), Matrix<T>(head.size(), head.value_width())};
+  forward.plan->apply(head.value, mutable_view(forward.output), context);
   return forward;
 }
 
 template <Real T>
-void run_forward(const HeadView<T>& head, ConvForward<T>& forward, const RunContext& context) {
-  forward.output.resize(head.size(), head.value_width());
-  forward.plan->apply(head.value, mutable_view(forward.output), context);
-}
-
-template <Real T>
-GradientMatrices<T> conv_gradients(const HeadView<T>& head, const ConvForward<T>&, Backward backward, MatrixView<T>,
-                                   const RunContext&) {
-  if (head.matrix) throw InvalidArgument("a head that is given by its scores has no queries and keys to take gradients by");
-  throw InvalidArgument(fmt::format("the backward pass \"{}\" is not there yet; take exact", name_of(backward)));
+GradientMatrices<T> conv_gradients(const HeadView<T>& head, const ConvForward<T>& forward, Backward backward,
+                                   MatrixView<T> output_gradient, const RunContext& context) {
+  GradientMatrices<T> matrices = gradients_of(head);
+  const ConvBackwardInput<T> input{view(forward.output), output_gradient};
+  const HeadGradients<T> gradients{mutable_view(matrices.query), mutable_view(matrices.key), mutable_view(matrices.value)};
+  if (backward == Backward::estimate) {
+    estimated_gradient(head, *forward.plan, input, gradients, context);
+  } else {
+    conv_forward_gradient(head, forward.basis, *forward.plan, input, gradients, context);
+  }
+  return matrices;
 }
 
 template <Real T>
@@ -87,10 +90,8 @@ template GradientMatrices<float> exact_gradients(const HeadView<float>&, const E
                                                  const RunContext&);
 template GradientMatrices<double> exact_gradients(const HeadView<double>&, const ExactForward<double>&, MatrixView<double>,
                                                   const RunContext&);
-template ConvForward<float> plan_forward(const HeadView<float>&, const ConvBasis<float>&, const RunContext&);
-template ConvForward<double> plan_forward(const HeadView<double>&, const ConvBasis<double>&, const RunContext&);
-template void run_forward(const HeadView<float>&, ConvForward<float>&, const RunContext&);
-template void run_forward(const HeadView<double>&, ConvForward<double>&, const RunContext&);
+template ConvForward<float> conv_forward(const HeadView<float>&, ConvBasis<float>, const RunContext&);
+template ConvForward<double> conv_forward(const HeadView<double>&, ConvBasis<double>, const RunContext&);
 template GradientMatrices<float> conv_gradients(const HeadView<float>&, const ConvForward<float>&, Backward, MatrixView<float>,
                                                 const RunContext&);
 template GradientMatrices<double> conv_gradients(const HeadView<double>&, const ConvForward<double>&, Backward,

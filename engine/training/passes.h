@@ -5,7 +5,7 @@
 #include "attention/exact_backward.h"
 #include "attention/head.h"
 #include "basis/apply.h"
-#include "basis/conv_weights.h"
+#include "basis/conv_basis.h"
 #include "core/run_context.h"
 #include "core/types.h"
 
@@ -39,7 +39,7 @@ struct ExactForward {
 /// What attention by convolutions gave, and was made with.
 template <Real T>
 struct ConvForward {
-  std::shared_ptr<const ConvWeights<T>> weights;
+  ConvBasis<T> basis;  ///< of the scores
   std::shared_ptr<const ConvAttentionPlan<T>> plan;
   Matrix<T> output;  ///< Y~, n x d_v
 };
@@ -58,12 +58,9 @@ template <Real T>
 GradientMatrices<T> exact_gradients(const HeadView<T>& head, const ExactForward<T>& forward, MatrixView<T> output_gradient,
                                     const RunContext& context);
 
-/// exp of the scores of a basis, and all that depends on them alone.
+/// By a basis of the head's scores.
 template <Real T>
-ConvForward<T> plan_forward(const HeadView<T>& head, const ConvBasis<T>& scores, const RunContext& context);
-/// forward.output = P~ V by the plan that is there.
-template <Real T>
-void run_forward(const HeadView<T>& head, ConvForward<T>& forward, const RunContext& context);
+ConvForward<T> conv_forward(const HeadView<T>& head, ConvBasis<T> basis, const RunContext& context);
 /// By Backward::estimate or Backward::conv.
 template <Real T>
 GradientMatrices<T> conv_gradients(const HeadView<T>& head, const ConvForward<T>& forward, Backward backward,

@@ -1,6 +1,7 @@
 #include "training/trainer.h"
 
 #include "core/errors.h"
+#include "training/seconds.h"
 
 #include <fmt/format.h>
 
@@ -10,8 +11,6 @@
 
 namespace convbasis {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 template <Real T>
 const OneLayerProblem<T>& require_problem(const std::shared_ptr<const OneLayerProblem<T>>& problem) {
@@ -25,7 +24,7 @@ TrainingOptions filled_in(TrainingOptions options, const OneLayerProblem<T>& pro
   if (!(options.rate >= 0.0) || !std::isfinite(options.rate)) {
     throw InvalidArgument(fmt::format("rate is {}; it must be a finite number above 0, or 0 for the default", options.rate));
   }
-  if (options.rate == 0.0) options.rate = default_rate(options.optimiser, n);
+  if (options.rate == 0.0) options.rate = default_rate(options.optimiser, n, problem.value.cols());
   if (options.recover_every < 1) {
     throw InvalidArgument(fmt::format("recover_every is {}; it must be at least 1", options.recover_every));
   }
@@ -63,7 +62,9 @@ Parameters parameters_of(std::string_view name) {
   throw InvalidArgument(fmt::format("the parameters are \"{}\"; they must be tied or free", name));
 }
 
-double default_rate(Optimiser optimiser, Index n) { return optimiser == Optimiser::adam ? 0.01 : 0.1 / static_cast<double>(n); }
+double default_rate(Optimiser optimiser, Index n, Index value_width) {
+  return optimiser == Optimiser::adam ? 0.01 : 0.8 / (static_cast<double>(n) * static_cast<double>(value_width));
+}
 
 template <Real T>
 Trainer<T>::Trainer(std::shared_ptr<const OneLayerProblem<T>> problem, const TrainingOptions& options)
@@ -78,17 +79,15 @@ TrainingStep Trainer<T>::step(const RunContext& context) {
   TrainingStep result;
   result.step = steps_taken_;
   result.recovered = !exact && steps_taken_ % options_.recover_every == 0;
-  auto start = Clock::now();
-  const auto lap = [&start] { return std::chrono::duration<double>(Clock::now() - std::exchange(start, Clock::now())).count(); };
+  auto start = std::chrono::steady_clock::now();
   const Matrix<T> query = problem_->a1 * parameters_;
-  std::vector<Index> starts = starts_;
   ConvForward<T> forward;
-  if (!exact) forward = conv_forward(head(query), result.recovered, starts, context);
+  if (!exact) forward = forward_of(head(query), result.recovered, context);
   Slope slope = exact ? exact_slope(head(query), context) : conv_slope(head(query), forward, context);
-  result.seconds = lap();
+  result.seconds = seconds_since(start);
   result.loss = slope.loss;
   result.gradient_norm = slope.gradient.template cast<double>().norm();
-  result.k_found = std::ssize(starts);
+  result.k_found = forward.basis.count();
   Slope truth;
   if (exact) {
     result.exact_loss = slope.loss;
@@ -101,14 +100,13 @@ TrainingStep Trainer<T>::step(const RunContext& context) {
   }
   context.check();
   // Nothing below can fail: the run moves on as a whole.
-  lap();
+  start = std::chrono::steady_clock::now();
   descent_.move(slope.gradient, parameters_);
   gradient_ = std::move(slope.gradient);
   exact_gradient_ = std::move(truth.gradient);
-  starts_ = std::move(starts);
-  last_forward_ = std::move(forward);
+  forward_ = std::move(forward);
   ++steps_taken_;
-  result.seconds += lap();
+  result.seconds += seconds_since(start);
   return result;
 }
 
@@ -138,20 +136,12 @@ Matrix<T> Trainer<T>::by_parameters(const Matrix<T>& query_gradient) const {
 }
 
 template <Real T>
-ConvForward<T> Trainer<T>::conv_forward(const HeadView<T>& head, bool recovers, std::vector<Index>& starts,
-                                        const RunContext& context) const {
-  if (!recovers && options_.between == Between::basis) return last_forward_;
-  ConvBasis<T> basis(head.size());
+ConvForward<T> Trainer<T>::forward_of(const HeadView<T>& head, bool recovers, const RunContext& context) const {
   const HeadScores<T> scores(head);
-  if (recovers) {
-    basis = recover<T>(scores, *options_.recover, context).basis;
-    starts.assign(basis.starts().begin(), basis.starts().end());
-  } else if (!starts.empty()) {
-    basis = recover_at<T>(scores, starts, context).basis;
-  }
-  ConvForward<T> forward = plan_forward(head, basis, context);
-  run_forward(head, forward, context);
-  return forward;
+  if (recovers) return conv_forward(head, recover<T>(scores, *options_.recover, context).basis, context);
+  if (options_.between == Between::basis || forward_.basis.count() == 0) return forward_;
+  const auto starts = forward_.basis.starts();
+  return conv_forward(head, recover_at<T>(scores, {starts.begin(), starts.end()}, context).basis, context);
 }
 
 template <Real T>

@@ -46,9 +46,9 @@ struct TrainingOptions {
   bool compare = true;  ///< each step also takes the exact loss and gradient at the same X, not counted in its seconds
 };
 
-/// 0.1 / n for gradient descent, as the loss is a sum over n rows; 0.01 for Adam, whose steps do not depend on the gradient's
-/// size.
-double default_rate(Optimiser optimiser, Index n);
+/// 0.8 / (n d_v) for gradient descent, as the loss is a sum over n d_v entries; 0.01 for Adam, whose steps do not depend on the
+/// gradient's size.
+double default_rate(Optimiser optimiser, Index n, Index value_width);
 
 struct TrainingStep {
   static constexpr double unknown = std::numeric_limits<double>::quiet_NaN();  ///< without compare
@@ -91,17 +91,15 @@ class Trainer {
   Slope exact_slope(const HeadView<T>& head, const RunContext& context) const;
   Slope conv_slope(const HeadView<T>& head, const ConvForward<T>& forward, const RunContext& context) const;
   Matrix<T> by_parameters(const Matrix<T>& query_gradient) const;
-  /// The forward pass of this step; `starts` become those of its basis.
-  ConvForward<T> conv_forward(const HeadView<T>& head, bool recovers, std::vector<Index>& starts,
-                              const RunContext& context) const;
+  /// The conv forward of this step, with a new basis, the one that was there, or a new one at its starts.
+  ConvForward<T> forward_of(const HeadView<T>& head, bool recovers, const RunContext& context) const;
 
   std::shared_ptr<const OneLayerProblem<T>> problem_;
   TrainingOptions options_;
   Descent<T> descent_;
   Matrix<T> parameters_, gradient_, exact_gradient_;
   int steps_taken_ = 0;
-  std::vector<Index> starts_;    // of the last recovery
-  ConvForward<T> last_forward_;  // kept for Between::basis
+  ConvForward<T> forward_;  // of the last step; empty for exact
 };
 
 /// The nearest matrix of the tied kind in the Frobenius norm: each 2 x 2 block on the diagonal becomes the rotation and scaling
