@@ -3,13 +3,15 @@
 #include "panels/plot_drawing.h"
 
 #include <cmath>
+#include <string>
 
 namespace convscope {
 
-void draw_backward_name(Backward backward) {
+void draw_backward_name(Backward backward, float room) {
   const float radius = std::round(0.22F * ImGui::GetTextLineHeight());
   ImGui::SetCursorPosX(ImGui::GetCursorPosX() + 3.0F * radius);
-  ImGui::TextUnformatted(title_of(backward));
+  const bool fits = ImGui::CalcTextSize(title_of(backward)).x + 3.0F * radius <= room;
+  ImGui::TextUnformatted(fits ? title_of(backward) : std::string(convbasis::name_of(backward)).c_str());
   // After the text, which knows how deep it stands beside a field.
   const ImVec2 low = ImGui::GetItemRectMin();
   const ImVec2 high = ImGui::GetItemRectMax();

@@ -8,6 +8,8 @@
 #include <imgui.h>
 #include <implot.h>
 
+#include <cfloat>
+
 namespace convscope {
 
 constexpr Subject subject_of(Backward backward) {
@@ -34,8 +36,8 @@ constexpr ImPlotMarker marker_of(Backward backward) {
   return ImPlotMarker_Circle;
 }
 
-/// Its name in its colour, behind a dot.
-void draw_backward_name(Backward backward);
+/// Its name behind a dot in its colour: title_of(), or name_of() where that is wider than `room` pixels.
+void draw_backward_name(Backward backward, float room = FLT_MAX);
 /// What it computes, for a tooltip.
 const char* help_of(Backward backward);
 

@@ -16,6 +16,7 @@ namespace convscope {
 namespace {
 
 constexpr int picture_side = 256;
+constexpr const char* difference_note = "Differences to exact, on their own scale:";
 constexpr Rgb not_a_number_colour{1.0F, 0.0F, 1.0F};  // as in the maps of attention
 
 const ColourTable& colours() {
@@ -52,6 +53,13 @@ std::string cells_text(Index cell, Index cells, Index all) {
   const Index first = (cell * all + cells - 1) / cells;
   const Index last = ((cell + 1) * all + cells - 1) / cells - 1;
   return first >= last ? fmt::format("{}", first) : fmt::format("{} to {}", first, last);
+}
+
+/// What is above a map of differences, as far as `room` pixels allow.
+std::string difference_text(double error, float room) {
+  const std::string number = short_number(error, 2);
+  const std::string whole = "\u2212 exact: " + number;
+  return ImGui::CalcTextSize(whole.c_str()).x <= room ? whole : number;
 }
 
 }  // namespace
@@ -103,15 +111,11 @@ void GradientMaps::draw_row(bool differences, float side, float gap, const char*
     const GradientMap& map = maps_[place];
     const ImVec2 corner = ImGui::GetCursorScreenPos();
     ImGui::PushClipRect(corner, {corner.x + side, corner.y + 2.0F * ImGui::GetTextLineHeight()}, true);
-    ImGui::BeginGroup();
-    if (!differences) {
-      draw_backward_name(map.backward);
-    } else if (map.difference.size() > 0) {
-      ui::dim(fmt::format("\u2212 exact: {}", short_number(map.error)));
+    if (differences) {
+      ui::dim(map.difference.size() > 0 ? difference_text(map.error, side) : "");
     } else {
-      ui::dim("differences");
+      draw_backward_name(map.backward, side);
     }
-    ImGui::EndGroup();
     ImGui::PopClipRect();
   }
   for (std::size_t place = 0; place < maps_.size(); ++place) {
@@ -131,7 +135,10 @@ void GradientMaps::draw_map(std::size_t place, bool difference, float side, cons
   const ImVec2 high(low.x + side, low.y + side);
   ImGui::Dummy({side, side});
   ImDrawList* draw = ImGui::GetWindowDrawList();
-  if (cells.size() == 0) return;
+  if (cells.size() == 0) {
+    draw->AddText(nullptr, 0.0F, low, ImGui::GetColorU32(ImGuiCol_TextDisabled), difference_note, nullptr, side);
+    return;
+  }
   const auto uv = atlas_->place(place + (difference ? convbasis::all_backwards.size() : 0));
   draw->AddImage(static_cast<ImTextureID>(atlas_->name()), low, high, {uv.left, uv.top}, {uv.right, uv.bottom});
   draw->AddRect(low, high, ImGui::GetColorU32(ImGuiCol_Border));

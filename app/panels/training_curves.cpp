@@ -154,8 +154,8 @@ void draw_curve(std::vector<StepTime> points, Backward backward) {
   for (const StepTime& point : points) {
     n.push_back(static_cast<double>(point.n));
     seconds.push_back(point.seconds);
-    least.push_back(point.least);
-    most.push_back(point.most);
+    least.push_back(point.seconds_min);
+    most.push_back(point.seconds_max);
   }
   const ImVec4 colour = subject_colour(subject_of(backward));
   const int count = static_cast<int>(n.size());
@@ -182,7 +182,8 @@ void point_at_time(const StepTimesView& times) {
     if (point.n != n) continue;
     draw_backward_name(point.backward);
     ImGui::SameLine();
-    ui::number(fmt::format("{}  ({} to {})", seconds_text(point.seconds), seconds_text(point.least), seconds_text(point.most)));
+    ui::number(fmt::format("{}  ({} to {})", seconds_text(point.seconds), seconds_text(point.seconds_min),
+                           seconds_text(point.seconds_max)));
   }
   ImGui::EndTooltip();
 }
@@ -231,8 +232,8 @@ void TrainingCurves::draw_times(const StepTimesView& times, ImVec2 size) {
   double low = 1e-3;
   double high = 1e-2;
   if (!times.points.empty()) {
-    low = std::ranges::min(times.points, {}, &StepTime::least).least / 1.5;
-    high = std::ranges::max(times.points, {}, &StepTime::most).most * 2.0;
+    low = std::ranges::min(times.points, {}, &StepTime::seconds_min).seconds_min / 1.5;
+    high = std::ranges::max(times.points, {}, &StepTime::seconds_max).seconds_max * 2.0;
   }
   ImPlot::SetupAxes("n tokens", "a step");
   setup_power_axis(ImAxis_X1, 200.0, 20000.0, 7);

@@ -5,12 +5,14 @@
 #include "panels/training_setup.h"
 #include "panels/ui.h"
 #include "state/text.h"
+#include "training/curves.h"
 #include "view/ticks.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -23,16 +25,6 @@ constexpr float wide_enough = 38.0F;  // for the form beside a view
 constexpr float all_width = 44.0F;    // for two views side by side
 constexpr float all_height = 24.0F;   // and two below each other
 
-/// How far the losses of two runs are from each other at most, as a share of the second's.
-double furthest(const TrainingRun& run, const TrainingRun& exact, int steps) {
-  double most = 0.0;
-  for (std::size_t step = 0; step < static_cast<std::size_t>(steps); ++step) {
-    const double share = std::abs(run.steps[step].loss - exact.steps[step].loss) / exact.steps[step].loss;
-    most = share <= most ? most : share;  // a NaN stays
-  }
-  return most;
-}
-
 std::string state_text(const TrainingView& view, bool stale) {
   using State = TrainingView::State;
   const TrainingResult& result = view.result;
@@ -40,12 +32,7 @@ std::string state_text(const TrainingView& view, bool stale) {
   std::string text;
   if (view.state == State::running) text = steps == 0 ? "planting the problem …" : "";
   if (view.state == State::failed) return view.failure;
-  if (steps > 0) {
-    double seconds = 0.0;
-    for (const TrainingRun& run : result.runs) seconds += run.steps[static_cast<std::size_t>(steps - 1)].seconds;
-    text = fmt::format("{} of {} steps · {} each", steps, std::max(steps, result.request.steps),
-                       seconds_text(seconds / static_cast<double>(result.runs.size())));
-  }
+  if (steps > 0) text = fmt::format("{} of {} steps", steps, std::max(steps, result.request.steps));
   if (stale && steps > 0) text += " · stale: the setup has changed";
   return text;
 }
@@ -67,20 +54,18 @@ const char* TrainingPanel::promise(View which) {
 std::string findings(const TrainingResult& result) {
   const int steps = result.steps();
   if (steps == 0) return "";
-  const auto last = static_cast<std::size_t>(steps - 1);
-  std::string text = fmt::format("step {}: loss", result.runs.front().steps[last].step);
-  for (const TrainingRun& run : result.runs) {
-    text += fmt::format("{} {} {}", &run == &result.runs.front() ? "" : ",", title_of(run.backward),
-                        short_number(run.steps[last].loss, 4));
-  }
+  std::string losses = "loss";
+  std::string differences;
   const auto exact = std::ranges::find(result.runs, Backward::exact, &TrainingRun::backward);
-  if (exact == result.runs.end()) return text;
+  const auto common = [steps](const TrainingRun& run) { return std::span(run.steps).first(static_cast<std::size_t>(steps)); };
   for (const TrainingRun& run : result.runs) {
-    if (run.backward == Backward::exact) continue;
-    text +=
-        fmt::format(" · {} within {} % of exact", title_of(run.backward), short_number(100.0 * furthest(run, *exact, steps), 2));
+    const std::string_view name = convbasis::name_of(run.backward);
+    losses += fmt::format("{} {} {}", &run == &result.runs.front() ? "" : ",", name, short_number(common(run).back().loss, 4));
+    if (exact == result.runs.end() || run.backward == Backward::exact) continue;
+    const double most = convbasis::largest_loss_difference(common(run), common(*exact));
+    differences += fmt::format("{} {} {} %", differences.empty() ? "" : ",", name, short_number(100.0 * most, 2));
   }
-  return text;
+  return differences.empty() ? losses : losses + " · furthest from exact:" + differences;
 }
 
 void TrainingPanel::draw(const Session& session, TrainingRunner& runner, TrainingTimes& times, HeadGradients& gradients) {
@@ -118,14 +103,17 @@ void TrainingPanel::draw_one_layer(TrainingRunner& runner, TrainingTimes& times)
     ImGui::SameLine();
   }
   ImGui::BeginChild("views");
-  const float line = ImGui::GetTextLineHeightWithSpacing();
-  const ImVec2 inner(ImGui::GetContentRegionAvail().x, ImGui::GetContentRegionAvail().y - line);
+  // The findings take two lines where they are long.
+  const std::string found = findings(view.result);
+  const float width = ImGui::GetContentRegionAvail().x;
+  const float below = ImGui::CalcTextSize(found.c_str(), nullptr, false, width).y + ImGui::GetStyle().ItemSpacing.y;
+  const ImVec2 inner(width, ImGui::GetContentRegionAvail().y - below);
   if (all) {
     draw_all_views(inner, view, times);
   } else {
     draw_view(view_, inner, view, times);
   }
-  if (all || view_ != View::setup) ui::fitted(findings(view.result));
+  if (all || view_ != View::setup) ui::wrapped(found);
   ImGui::EndChild();
 }
 

@@ -99,6 +99,7 @@ void descent_fields(TrainingRequest& request) {
 }
 
 void way_fields(TrainingRequest& request) {
+  ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, {0.0F, 0.0F});
   for (std::size_t way = 0; way < convbasis::all_backwards.size(); ++way) {
     const Backward backward = convbasis::all_backwards[way];
     ImGui::PushID(static_cast<int>(way));
@@ -115,6 +116,7 @@ void way_fields(TrainingRequest& request) {
     ui::tooltip(help_of(backward));
     ImGui::PopID();
   }
+  ImGui::PopStyleVar();
 }
 
 }  // namespace

@@ -1,8 +1,6 @@
 #include "state/training_times.h"
 
 #include <algorithm>
-#include <chrono>
-#include <deque>
 #include <span>
 #include <utility>
 
@@ -12,11 +10,9 @@ namespace {
 
 constexpr Index smallest_n = 256;
 constexpr Index largest_n = 16384;
-constexpr double longest_step = 1.0;     // seconds
-constexpr double seconds_per_n = 0.6;    // of all backward passes together
-constexpr std::size_t most_repeats = 9;  // besides the first one, which is not counted: it makes plans and touches memory
-
-using Clock = std::chrono::steady_clock;
+constexpr double longest_step = 1.0;  // seconds
+constexpr double seconds_per_point = 0.25;
+constexpr int most_repeats = 9;
 
 /// Whether the next step, at twice the n of the last point, takes less than longest_step: n^2 is the steepest it can grow.
 bool affordable(Backward backward, Index n, std::span<const StepTime> points) {
@@ -29,32 +25,16 @@ bool affordable(Backward backward, Index n, std::span<const StepTime> points) {
   return growth <= 2.0 && last->seconds * growth * growth <= longest_step;
 }
 
-StepTime summary(Backward backward, Index n, std::vector<double> seconds) {
-  std::ranges::sort(seconds);
-  return {.backward = backward, .n = n, .seconds = seconds[seconds.size() / 2], .least = seconds.front(), .most = seconds.back()};
-}
-
-/// Steps of all the backward passes in turn, so that drift of the machine hits all alike.
-std::vector<StepTime> measured(const TrainingRequest& request, std::span<const Backward> ways,
-                               const convbasis::RunContext& context) {
-  const auto problem =
-      std::make_shared<const convbasis::OneLayerProblem<double>>(convbasis::plant_one_layer<double>(request.problem, context));
-  std::deque<convbasis::Trainer<double>> trainers;
-  for (const Backward way : ways) {
-    convbasis::TrainingOptions options = request.options(way);
-    options.compare = false;
-    trainers.emplace_back(problem, options).step(context);
-  }
-  std::vector<std::vector<double>> seconds(ways.size());
-  const auto end = Clock::now() + std::chrono::duration<double>(seconds_per_n);
-  do {
-    for (std::size_t way = 0; way < ways.size(); ++way) seconds[way].push_back(trainers[way].step(context).seconds);
-  } while (!ways.empty() && seconds.front().size() < most_repeats && Clock::now() < end);
-  std::vector<StepTime> points;
-  for (std::size_t way = 0; way < ways.size(); ++way) {
-    points.push_back(summary(ways[way], request.problem.n, std::move(seconds[way])));
-  }
-  return points;
+/// What is measured at one n, as `convscope train` measures it.
+convbasis::StepTimesRequest request_for(const TrainingRequest& request, std::vector<Backward> ways) {
+  convbasis::StepTimesRequest times;
+  times.n = {request.problem.n};
+  times.problem = request.problem;
+  times.training = request.options(Backward::exact);
+  times.backwards = std::move(ways);
+  times.max_repeats = most_repeats;
+  times.seconds_per_point = seconds_per_point;
+  return times;
 }
 
 }  // namespace
@@ -85,7 +65,8 @@ bool TrainingTimes::measure_next(Curves& curves, const std::stop_token& stop) {
   }
   convbasis::RunContext context;
   context.stop = stop;
-  const std::vector<StepTime> points = ways.empty() ? std::vector<StepTime>() : measured(request, ways, context);
+  std::vector<StepTime> points;
+  if (!ways.empty()) points = convbasis::measure_step_times<double>(request_for(request, std::move(ways)), context);
   context.check();  // what was measured while something else ran is not trusted
   const std::lock_guard lock(curves.mutex);
   curves.points.insert(curves.points.end(), points.begin(), points.end());

@@ -4,6 +4,7 @@
 
 #include "state/idle_worker.h"
 #include "state/training_request.h"
+#include "training/curves.h"
 
 #include <functional>
 #include <memory>
@@ -13,13 +14,7 @@
 
 namespace convscope {
 
-/// Forward, backward and update of one step.
-struct StepTime {
-  Backward backward = Backward::exact;
-  Index n = 0;
-  double seconds = 0.0;  ///< median
-  double least = 0.0, most = 0.0;
-};
+using convbasis::StepTime;
 
 struct StepTimesView {
   TrainingRequest request;       ///< what was measured, but for n
