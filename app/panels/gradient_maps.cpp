@@ -41,6 +41,7 @@ void draw_bar(double limit, float height, float width) {
   const std::array<std::pair<float, std::string>, 3> labels{
       {{0.0F, short_number(limit, 2)}, {(height - line) / 2.0F, "0"}, {height - line, short_number(-limit, 2)}}};
   for (const auto& [place, text] : labels) {
+    if (place > 0.0F && place < line) continue;  // no room between the others
     draw->AddText({corner.x + bar + std::round(0.3F * line), std::round(corner.y + place)}, ImGui::GetColorU32(ImGuiCol_Text),
                   text.c_str());
   }

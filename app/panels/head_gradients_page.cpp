@@ -18,24 +18,33 @@ namespace {
 
 using Way = convbasis::GradientsByOneWay<float>;
 
-constexpr double wrong = 0.1;   // of a gradient: a tenth of its length
-constexpr double right = 1e-3;  // float32 and FFTs leave a few 1e-5
+constexpr float wide_enough = 62.0F;   // in sizes of type: for the errors beside the maps
+constexpr float errors_width = 27.0F;  // likewise
+constexpr double wrong = 0.1;          // of a gradient: a tenth of its length
+constexpr double right = 1e-3;         // float32 and FFTs leave a few 1e-5
+
+constexpr const char* help_of_conv =
+    "The gradient of the conv forward itself. That function reads every key but those at the starts through their segment's lag "
+    "vector, so its dK is 0 but at the starts and its dQ is summed along lags: on a conv basis, too, they are not the exact ones "
+    "entry by entry. They agree along every change that keeps the basis, as the one-layer problem with tied X shows; dV can be "
+    "compared.";
 
 double worst_error(const Way& way) { return std::max({way.query_error, way.key_error, way.value_error}); }
 
 void draw_table(const HeadGradients::Comparison& comparison) {
   constexpr ImGuiTableFlags flags = ImGuiTableFlags_SizingFixedFit | ImGuiTableFlags_RowBg;
+  const bool narrow = ImGui::GetContentRegionAvail().x < 28.0F * ImGui::GetFontSize();
   if (!ImGui::BeginTable("gradients", 6, flags)) return;
-  for (const char* name : {"backward", "dQ error", "dK error", "dV error", "forward", "backward "}) {
+  for (const char* name : {"error of", "dQ", "dK", "dV", "forward", "backward"}) {
     ImGui::TableSetupColumn(name);
   }
   ImGui::TableHeadersRow();
   for (const Way& way : comparison.ways) {
     ImGui::TableNextColumn();
     ImGui::BeginGroup();
-    draw_backward_name(way.backward);
+    draw_backward_name(way.backward, narrow ? 6.0F * ImGui::GetFontSize() : FLT_MAX);
     ImGui::EndGroup();
-    ui::tooltip(help_of(way.backward));
+    ui::tooltip(way.backward == Backward::conv ? help_of_conv : help_of(way.backward));
     for (const double error : {way.query_error, way.key_error, way.value_error}) {
       ImGui::TableNextColumn();
       way.backward == Backward::exact ? ui::dim("\u2013") : ui::number(short_number(error));
@@ -51,25 +60,23 @@ void draw_table(const HeadGradients::Comparison& comparison) {
 }  // namespace
 
 std::string verdict(const HeadGradients::Comparison& comparison) {
-  std::string numbers;
-  double worst = 0.0;
-  for (const Way& way : comparison.ways) {
-    if (way.backward == Backward::exact) continue;
-    const double error = worst_error(way);
-    worst = error <= worst ? worst : error;  // a NaN stays
-    numbers += fmt::format("{}{} {}", numbers.empty() ? "" : ", ", title_of(way.backward), short_number(100.0 * error, 2) + " %");
-  }
-  if (numbers.empty()) return "";
-  const std::string found = fmt::format("k = {}; largest error: {}.", comparison.k_found, numbers);
-  if (worst <= right) return "The gradients agree: this head is a conv basis, " + found;
-  if (worst <= wrong) return "The gradients are close, " + found;
-  return "This head is no conv basis of so few segments, and gradients through one are wrong, " + found;
+  // The estimate has the error of P~. What the conv forward leaves in dQ and dK is another matter: see help_of_conv.
+  const auto estimate = std::ranges::find(comparison.ways, Backward::estimate, &Way::backward);
+  if (estimate == comparison.ways.end()) return "";
+  const double error = worst_error(*estimate);
+  const std::string numbers =
+      fmt::format("k = {} and the estimate is {} % off", comparison.k_found, short_number(100.0 * error, 2));
+  if (error <= right) return fmt::format("This head is a conv basis: {}.", numbers);
+  if (error <= wrong) return fmt::format("This head is nearly a conv basis: {}.", numbers);
+  return fmt::format("This head is no conv basis of so few segments, and its gradients through one are wrong: {}.", numbers);
 }
 
 void HeadGradientsPage::draw(const Session& session, HeadGradients& gradients, std::uint64_t& seed) {
   const AnalysisResult& result = session.result();
   gradients.want(result.analysis, result.request, seed);
-  draw_choices(gradients, seed);
+  const float em = ImGui::GetFontSize();
+  const bool beside = ImGui::GetContentRegionAvail().x >= wide_enough * em;
+  draw_choices(gradients, seed, beside);
   if (!gradients.failure().empty()) {
     ui::wrapped(gradients.failure(), ui::error_colour());
     return;
@@ -81,19 +88,39 @@ void HeadGradientsPage::draw(const Session& session, HeadGradients& gradients, s
                         : "The gradients of a head appear here when one has been analysed.");
     return;
   }
-  draw_table(*comparison);
-  ui::wrapped(verdict(*comparison));
   refresh(comparison);
+  if (beside) {
+    ImGui::BeginChild("errors", {errors_width * em, 0.0F});
+    draw_errors(*comparison);
+    ImGui::EndChild();
+    ImGui::SameLine();
+  } else if (of_ == Of::errors) {
+    return draw_errors(*comparison);
+  }
+  ImGui::BeginChild("maps");
   maps_.draw(ImGui::GetContentRegionAvail(), "token", "dimension");
+  ImGui::EndChild();
 }
 
-void HeadGradientsPage::draw_choices(const HeadGradients& gradients, std::uint64_t& seed) {
-  constexpr std::array<std::pair<const char*, Of>, 3> choices{{{"dQ", Of::query}, {"dK", Of::key}, {"dV", Of::value}}};
+void HeadGradientsPage::draw_errors(const HeadGradients::Comparison& comparison) {
+  draw_table(comparison);
+  ImGui::Spacing();
+  ui::wrapped(verdict(comparison));
+  ImGui::Spacing();
+  ui::wrapped("conv forward: dQ and dK are of a function that reads keys at the starts only.", aside_colour());
+  ui::tooltip(help_of_conv);
+}
+
+void HeadGradientsPage::draw_choices(const HeadGradients& gradients, std::uint64_t& seed, bool errors_beside) {
+  constexpr std::array<std::pair<const char*, Of>, 4> choices{
+      {{"errors", Of::errors}, {"dQ", Of::query}, {"dK", Of::key}, {"dV", Of::value}}};
+  if (errors_beside && of_ == Of::errors) of_ = Of::query;
   for (const auto& [name, of] : choices) {
+    if (errors_beside && of == Of::errors) continue;
     if (ui::choice(name, of_ == of)) of_ = of;
     ImGui::SameLine();
   }
-  ui::dim("seed of G");
+  ui::dim("seed");
   ui::tooltip("The gradient of the loss by the output, G = dL/dY, is random normal numbers of this seed.");
   ImGui::SameLine();
   ImGui::SetNextItemWidth(3.0F * ImGui::GetFontSize());
@@ -103,7 +130,7 @@ void HeadGradientsPage::draw_choices(const HeadGradients& gradients, std::uint64
   ImGui::PopStyleVar();
   ImGui::SameLine();
   std::string state = gradients.comparison() ? fmt::format("n {}", gradients.n()) : "";
-  if (gradients.n() == HeadGradients::token_limit) state += " (the first ones)";
+  if (gradients.n() == HeadGradients::token_limit) state += ", at most";
   if (gradients.pending()) state += gradients.comparison() ? " · stale, computing …" : "computing …";
   ui::fitted(state, ImGui::GetColorU32(aside_colour()));
 }
@@ -113,10 +140,10 @@ void HeadGradientsPage::refresh(const std::shared_ptr<const HeadGradients::Compa
   shown_ = comparison;
   shown_of_ = of_;
   const auto gradient_of = [this](const Way& way) -> const convbasis::Matrix<float>& {
-    return of_ == Of::query ? way.query : of_ == Of::key ? way.key : way.value;
+    return of_ == Of::key ? way.key : of_ == Of::value ? way.value : way.query;
   };
   const auto error_of = [this](const Way& way) {
-    return of_ == Of::query ? way.query_error : of_ == Of::key ? way.key_error : way.value_error;
+    return of_ == Of::key ? way.key_error : of_ == Of::value ? way.value_error : way.query_error;
   };
   const auto exact = std::ranges::find(comparison->ways, Backward::exact, &Way::backward);
   std::vector<GradientMap> maps;

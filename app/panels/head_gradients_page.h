@@ -19,12 +19,13 @@ class HeadGradientsPage {
   void draw(const Session& session, HeadGradients& gradients, std::uint64_t& seed);
 
  private:
-  enum class Of : std::uint8_t { query, key, value };
+  enum class Of : std::uint8_t { errors, query, key, value };
 
-  void draw_choices(const HeadGradients& gradients, std::uint64_t& seed);
+  void draw_choices(const HeadGradients& gradients, std::uint64_t& seed, bool errors_beside);
+  static void draw_errors(const HeadGradients::Comparison& comparison);
   void refresh(const std::shared_ptr<const HeadGradients::Comparison>& comparison);
 
-  Of of_ = Of::query;
+  Of of_ = Of::errors;
   GradientMaps maps_;
   // What maps_ is made of.
   std::shared_ptr<const HeadGradients::Comparison> shown_;
