@@ -20,6 +20,7 @@ using Way = convbasis::GradientsByOneWay<float>;
 
 constexpr float wide_enough = 62.0F;   // in sizes of type: for the errors beside the maps
 constexpr float errors_width = 27.0F;  // likewise
+constexpr float high_enough = 26.0F;   // likewise, for the errors above the maps
 constexpr double wrong = 0.1;          // of a gradient: a tenth of its length
 constexpr double right = 1e-3;         // float32 and FFTs leave a few 1e-5
 
@@ -33,11 +34,11 @@ double worst_error(const Way& way) { return std::max({way.query_error, way.key_e
 
 void draw_table(const HeadGradients::Comparison& comparison) {
   constexpr ImGuiTableFlags flags = ImGuiTableFlags_SizingFixedFit | ImGuiTableFlags_RowBg;
-  const bool narrow = ImGui::GetContentRegionAvail().x < 28.0F * ImGui::GetFontSize();
-  if (!ImGui::BeginTable("gradients", 6, flags)) return;
-  for (const char* name : {"error of", "dQ", "dK", "dV", "forward", "backward"}) {
-    ImGui::TableSetupColumn(name);
-  }
+  const bool narrow = ImGui::GetContentRegionAvail().x < 26.0F * ImGui::GetFontSize();
+  if (!ImGui::BeginTable("gradients", narrow ? 5 : 6, flags)) return;
+  for (const char* name : {"error of", "dQ", "dK", "dV"}) ImGui::TableSetupColumn(name);
+  if (!narrow) ImGui::TableSetupColumn("forward");
+  ImGui::TableSetupColumn("backward");
   ImGui::TableHeadersRow();
   for (const Way& way : comparison.ways) {
     ImGui::TableNextColumn();
@@ -49,10 +50,12 @@ void draw_table(const HeadGradients::Comparison& comparison) {
       ImGui::TableNextColumn();
       way.backward == Backward::exact ? ui::dim("\u2013") : ui::number(short_number(error));
     }
-    for (const double seconds : {way.forward_seconds, way.backward_seconds}) {
+    if (!narrow) {
       ImGui::TableNextColumn();
-      ui::number(seconds_text(seconds));
+      ui::number(seconds_text(way.forward_seconds));
     }
+    ImGui::TableNextColumn();
+    ui::number(seconds_text(way.backward_seconds));
   }
   ImGui::EndTable();
 }
@@ -75,8 +78,10 @@ void HeadGradientsPage::draw(const Session& session, HeadGradients& gradients, s
   const AnalysisResult& result = session.result();
   gradients.want(result.analysis, result.request, seed);
   const float em = ImGui::GetFontSize();
-  const bool beside = ImGui::GetContentRegionAvail().x >= wide_enough * em;
-  draw_choices(gradients, seed, beside);
+  const ImVec2 room = ImGui::GetContentRegionAvail();
+  const bool beside = room.x >= wide_enough * em;
+  const bool above = !beside && room.x >= errors_width * em && room.y >= high_enough * em;
+  draw_choices(gradients, seed, beside || above);
   if (!gradients.failure().empty()) {
     ui::wrapped(gradients.failure(), ui::error_colour());
     return;
@@ -94,6 +99,8 @@ void HeadGradientsPage::draw(const Session& session, HeadGradients& gradients, s
     draw_errors(*comparison);
     ImGui::EndChild();
     ImGui::SameLine();
+  } else if (above) {
+    draw_errors(*comparison);
   } else if (of_ == Of::errors) {
     return draw_errors(*comparison);
   }
@@ -111,12 +118,12 @@ void HeadGradientsPage::draw_errors(const HeadGradients::Comparison& comparison)
   ui::tooltip(help_of_conv);
 }
 
-void HeadGradientsPage::draw_choices(const HeadGradients& gradients, std::uint64_t& seed, bool errors_beside) {
+void HeadGradientsPage::draw_choices(const HeadGradients& gradients, std::uint64_t& seed, bool errors_seen) {
   constexpr std::array<std::pair<const char*, Of>, 4> choices{
       {{"errors", Of::errors}, {"dQ", Of::query}, {"dK", Of::key}, {"dV", Of::value}}};
-  if (errors_beside && of_ == Of::errors) of_ = Of::query;
+  if (errors_seen && of_ == Of::errors) of_ = Of::query;
   for (const auto& [name, of] : choices) {
-    if (errors_beside && of == Of::errors) continue;
+    if (errors_seen && of == Of::errors) continue;
     if (ui::choice(name, of_ == of)) of_ = of;
     ImGui::SameLine();
   }

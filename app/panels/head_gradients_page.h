@@ -21,7 +21,7 @@ class HeadGradientsPage {
  private:
   enum class Of : std::uint8_t { errors, query, key, value };
 
-  void draw_choices(const HeadGradients& gradients, std::uint64_t& seed, bool errors_beside);
+  void draw_choices(const HeadGradients& gradients, std::uint64_t& seed, bool errors_seen);
   static void draw_errors(const HeadGradients::Comparison& comparison);
   void refresh(const std::shared_ptr<const HeadGradients::Comparison>& comparison);
 

@@ -131,15 +131,16 @@ void point_at_step(const TrainingResult& result) {
   draw_vertical_mark(static_cast<double>(place), "", aside_colour());
   ImGui::BeginTooltip();
   ui::bold(fmt::format("step {}", place));
-  if (ImGui::BeginTable("values", 4, ImGuiTableFlags_SizingFixedFit)) {
-    for (const char* name : {"", "loss", "gradient error", "time"}) ImGui::TableSetupColumn(name);
+  if (ImGui::BeginTable("values", 5, ImGuiTableFlags_SizingFixedFit)) {
+    for (const char* name : {"", "loss", "gradient error", "time", "segments"}) ImGui::TableSetupColumn(name);
     ImGui::TableHeadersRow();
     for (const TrainingRun& run : result.runs) {
       const TrainingStep& step = run.steps[place];
       ImGui::TableNextColumn();
       draw_backward_name(run.backward);
+      const std::string segments = run.backward == Backward::exact ? "" : fmt::format("{}", step.k_found);
       for (const std::string& number :
-           {short_number(step.loss, 6), short_number(step.gradient_error), seconds_text(step.seconds)}) {
+           {short_number(step.loss, 6), short_number(step.gradient_error), seconds_text(step.seconds), segments}) {
         ImGui::TableNextColumn();
         ui::number(number);
       }

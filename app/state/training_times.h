@@ -38,6 +38,8 @@ class TrainingTimes {
   void stop();
   void pause(bool paused) { worker_.pause(paused); }
   bool busy() const { return worker_.state() == IdleWorker::State::running; }
+  /// Something is still to be measured, be it after a pause.
+  bool pending() const { return worker_.state() != IdleWorker::State::idle; }
   StepTimesView view() const;
 
  private:

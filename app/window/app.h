@@ -109,6 +109,7 @@ class App {
   RuntimeMeasurer& runtime() { return runtime_; }
   TrainingPanel& training() { return training_panel_; }
   TrainingRunner& training_runner() { return training_; }
+  TrainingTimes& training_times() { return training_times_; }
   const HeadGradients& head_gradients() const { return head_gradients_; }
   /// Brings a panel to the front, opening it if need be.
   void bring_to_front(std::string_view id);

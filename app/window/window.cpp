@@ -42,7 +42,7 @@ int take_snapshot(App& app, const std::filesystem::path& png) {
     app.step(0.1);
     if (app.session().failure())
       return complain("convscope: " + app.session().failure()->text, exit_code(app.session().failure()->kind));
-  } while (!app.settled() || app.measuring());
+  } while (!app.settled() || app.measuring() || app.training_times().pending());
   // Axes that fit their curves need two more frames.
   app.frame();
   app.frame();
@@ -78,6 +78,7 @@ int run_snapshot(const SnapshotOptions& options) {
       app.set_layout(LayoutPreset::train);
       app.bring_to_front("training");
       app.training_runner().run(app.training().request());
+      if (options.curves) app.training_times().measure(app.training().request());
     }
     return take_snapshot(app, options.png);
   } catch (const NoDisplay& error) {
