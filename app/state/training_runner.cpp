@@ -11,7 +11,8 @@ namespace convscope {
 
 namespace {
 
-constexpr std::chrono::milliseconds between_wakes{100};
+// Drawing takes time from the steps: with OpenGL in software a frame can cost as much as ten of them.
+constexpr std::chrono::milliseconds between_wakes{250};
 
 }  // namespace
 

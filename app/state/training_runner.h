@@ -43,7 +43,7 @@ struct TrainingView {
 /// One experiment at a time. Its runs take turns, so that their curves grow together; all threads work at one step. The numbers
 /// are those of convbasis::Trainer<double>, and with that of `convscope train`.
 ///
-/// All methods are for one thread (the window's) and return at once; `wake` is called from the worker, some ten times a second
+/// All methods are for one thread (the window's) and return at once; `wake` is called from the worker, some four times a second
 /// while steps are taken.
 class TrainingRunner {
  public:

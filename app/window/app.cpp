@@ -169,6 +169,7 @@ double App::next_frame_time() const {
   if (glfwGetTime() - last_event_ < 1.0) every(0.1);                            // a tooltip waits for the mouse to rest
   if (history_.unsettled()) every(0.2);                                         // a change waits to rest
   if (glfwGetTime() - last_input_ < 2.0 * rest_before_background) every(0.25);  // background work goes on after a while
+  if (training_times_.pending() && !training_times_.busy()) every(0.25);        // they wait for rest
   if (ImGui::GetIO().WantTextInput) every(0.25);                                // a text cursor blinks
   const bool unsaved = !settings_file_.empty() && ImGui::GetCurrentContext()->SettingsDirtyTimer > 0.0F;
   if (unsaved) every(0.5);  // frames count down to saving the layout

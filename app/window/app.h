@@ -76,8 +76,9 @@ class App {
   bool closed() const { return glfwWindowShouldClose(platform_.window()) != GLFW_FALSE; }
   /// True when nothing is being computed and all that is on screen is complete.
   bool settled() const;
-  /// True while runtime curves are being measured or about to be; settled() does not wait for them.
-  bool measuring() const { return measure_ && runtime_.state() != IdleWorker::State::idle; }
+  /// True while runtime curves are being measured or about to be, which they are in sight only; settled() does not wait for
+  /// them.
+  bool measuring() const { return measure_ && runtime_shown_ && runtime_.state() != IdleWorker::State::idle; }
   std::size_t frames_drawn() const { return frames_drawn_; }
 
   Session& session() { return session_; }
