@@ -234,25 +234,6 @@ void analyze(const AnalyzeOptions& options) {
   }
 }
 
-void add_input_options(CLI::App& verb, HeadInputOptions& input) {
-  CLI::Option* files =
-      verb.add_option("FILE", input.files, "safetensors or npy files, read together (default: the built-in example)")
-          ->type_name("");
-  verb.add_option("--planted", input.planted,
-                  "Analyse an input with a known basis instead of files, such as k=4,n=1024,d=64,T=8,noise=0.001,seed=1")
-      ->type_name("SPEC")
-      ->excludes(files);
-  verb.add_option("--layer", input.layer, "Layer number in the model (default: the first in the files)")->type_name("L");
-  verb.add_option("--head", input.head, "Query head")->type_name("H")->capture_default_str();
-  verb.add_option("--n", input.n, "Tokens from the start of the text (default: all)")->type_name("N");
-  verb.add_option("--scale", input.scale, "Factor of the scores (default: the file's, else 1/sqrt(d))")->type_name("S");
-  add_hint_options(verb, input.hints);
-  CLI::Option* planted = verb.get_option("--planted");
-  for (const char* name : {"--layer", "--head", "--q", "--k-tensor", "--v", "--layout", "--heads"}) {
-    planted->excludes(verb.get_option(name));
-  }
-}
-
 void add_recover_options(CLI::App& verb, AnalyzeOptions& options) {
   const RecoverOptions defaults;
   verb.add_option("--method", options.method,
@@ -325,7 +306,7 @@ void add_analyze(CLI::App& program) {
   CLI::App* verb =
       program.add_subcommand("analyze", "Compare one head's exact attention with its conv basis or a structured fit");
   auto options = std::make_shared<AnalyzeOptions>();
-  add_input_options(*verb, options->input);
+  add_head_input_options(*verb, options->input, "Analyse");
   add_recover_options(*verb, *options);
   add_fit_options(*verb, *options);
   add_work_options(*verb, *options);

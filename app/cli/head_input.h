@@ -1,13 +1,16 @@
 /// \file
-/// The one head that `analyze` looks at: from files, from the built-in example, or planted.
+/// The one head that `analyze` and `train --head-gradients` look at: from files, from the built-in example, or planted.
 #pragma once
 
 #include "data/activations.h"
 #include "data/planted.h"
 
+#include <CLI/App.hpp>
+
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace convscope {
@@ -23,6 +26,10 @@ struct HeadInputOptions {
   std::optional<Index> n;       ///< unset: all tokens
   std::optional<double> scale;  ///< unset: the file's, else 1/sqrt(d)
 };
+
+/// Declares FILE, --planted, --layer, --head, --n and --scale, and the hints of input_options.h. `what` begins the description of
+/// a planted input: "Analyse".
+void add_head_input_options(CLI::App& verb, HeadInputOptions& input, std::string_view what);
 
 template <convbasis::Real T>
 struct HeadInput {

@@ -55,6 +55,7 @@ void add_verbs(CLI::App& program, int& exit_code) {
   add_analyze(program);
   add_atlas(program);
   add_curve(program);
+  add_train(program);
   add_snapshot(program, exit_code);
   add_doctor(program);
   add_window(program, exit_code);

@@ -11,6 +11,7 @@ void add_inspect(CLI::App& program);
 void add_analyze(CLI::App& program);
 void add_atlas(CLI::App& program);
 void add_curve(CLI::App& program);
+void add_train(CLI::App& program);
 void add_doctor(CLI::App& program);
 /// These two report their errors themselves and leave their exit code behind.
 void add_snapshot(CLI::App& program, int& exit_code);

@@ -4,6 +4,8 @@
 #include "basis/direct_product.h"
 #include "basis/partitioned.h"
 #include "basis/row_product.h"
+#include "basis/transpose_pass.h"
+#include "core/aligned.h"
 #include "core/errors.h"
 #include "core/threads.h"
 
@@ -41,10 +43,11 @@ double row_size(const MatrixView<T>& matrix, Index row) {
 
 /// What rows cost when they are recomputed one by one, nanoseconds on one thread: an exponential and `columns` multiply-adds in
 /// double for each causal entry, as measured in float64 on a two-core AVX-512 machine.
+double direct_entry_ns(Index columns) { return 2.0 + 0.1 * static_cast<double>(columns); }
 double direct_rows_ns(std::span<const Index> rows, Index columns) {
   double entries = 0.0;
   for (const Index i : rows) entries += static_cast<double>(i + 1);
-  return entries * (2.0 + 0.1 * static_cast<double>(columns));
+  return entries * direct_entry_ns(columns);
 }
 
 /// The same scores in double.
@@ -59,6 +62,7 @@ ConvBasis<double> widened(const ConvBasis<float>& scores) {
 template <Real T>
 struct ConvAttentionPlan<T>::State {
   std::shared_ptr<const ConvWeights<T>> weights;
+  Index planned_columns;
   ApplyLayout layout;
   double row_tolerance;
   DirectProduct<T> direct;
@@ -66,9 +70,18 @@ struct ConvAttentionPlan<T>::State {
   std::vector<T> row_factor;  // 1 / D_i; 0 in rows that underflow
   mutable std::mutex second_mutex;
   mutable std::unique_ptr<ConvAttentionPlan<double>> second;  // in float64, for a plan in float32; made when it is first needed
+  /// How each row goes through the transposed product.
+  struct TransposedRows {
+    std::vector<T> factor;  // 1 / D_i of rows in the product of all; 0 for others
+    std::vector<TransposePass<T>> passes;
+    std::vector<Index> single;
+  };
+  mutable std::mutex transposed_mutex;
+  mutable std::optional<TransposedRows> transposed;  // made when it is first needed
 
   State(std::shared_ptr<const ConvWeights<T>> all_weights, Index columns, const ApplyOptions& options, const RunContext& context)
       : weights(std::move(all_weights)),
+        planned_columns(columns),
         layout(choose_layout(weights->weights.size(), weights->weights.starts(), columns, options.block)),
         row_tolerance(options.row_tolerance.value_or(default_row_tolerance<T>)),
         direct(weights->weights, layout.direct_segments) {
@@ -176,15 +189,24 @@ struct ConvAttentionPlan<T>::State {
     }
   }
 
-  /// Rows that the transposed product leaves out of the FFT: there 1 / D_i multiplies the input, so that a small D_i would
-  /// drown the other rows of its block in rounding errors.
-  std::vector<Index> rows_to_transpose_singly() const {
+  /// Rows that the transposed product of all leaves out: there 1 / D_i multiplies the input, so that a small D_i would drown the
+  /// other rows of its block in rounding errors. They go through passes of their own or, where that does not pay, one by one.
+  const TransposedRows& transposed_rows(const RunContext& context) const {
+    const std::scoped_lock lock(transposed_mutex);
+    if (transposed) return *transposed;
     const std::vector<double> noise = partitioned ? partitioned->unit_error_estimate() : std::vector<double>();
-    std::vector<Index> found;
+    TransposedRows found{row_factor, {}, {}};
     for (Index i = 0; i < layout.size; ++i) {
-      if (weights->underflows(i) || !(row_noise(noise, i) <= row_tolerance)) found.push_back(i);
+      if (!weights->underflows(i) && row_noise(noise, i) <= row_tolerance) continue;
+      found.single.push_back(i);
+      found.factor[static_cast<std::size_t>(i)] = T{0};
     }
-    return found;
+    if (row_tolerance > 0.0) {
+      found.passes =
+          transpose_passes(*weights, found.single, planned_columns, row_tolerance, direct_entry_ns(planned_columns), context);
+    }
+    transposed = std::move(found);
+    return *transposed;
   }
 
   /// output += the transpose of the given rows of P~, applied to value. In double, O(rows * n * d).
@@ -267,17 +289,29 @@ void ConvAttentionPlan<T>::apply_transpose(MatrixView<T> value, MutableMatrixVie
   require_fitting<T>(size(), value, output);
   context.check();
   const ConvWeights<T>& weights = *state_->weights;
-  const std::vector<Index> singly = state_->rows_to_transpose_singly();
-  Matrix<T> scaled = value;  // D^-1 value, without the rows that are added singly
-  for (const Index i : singly) scaled.row(i).setZero();
-  for (Index i = 0; i < size(); ++i) scaled.row(i) *= state_->row_factor[static_cast<std::size_t>(i)];
+  const auto& rows = state_->transposed_rows(context);
+  // D^-1 value, without the rows that are left out.
+  Scratch<T> memory(static_cast<std::size_t>(size() * value.cols()));
+  MutableMatrixView<T> scaled(memory.data(), size(), value.cols(), Eigen::OuterStride<>(value.cols()));
+  constexpr Index at_once = 256;
+  parallel_for(context, (size() + at_once - 1) / at_once, [&](Index item, int) {
+    for (Index i = item * at_once; i < std::min(size(), (item + 1) * at_once); ++i) {
+      if (const T factor = rows.factor[static_cast<std::size_t>(i)]; factor > T{0}) {
+        scaled.row(i) = factor * value.row(i);
+      } else {
+        scaled.row(i).setZero();
+      }
+    }
+  });
+  const MatrixView<T> input(scaled.data(), size(), value.cols(), Eigen::OuterStride<>(value.cols()));
   if (state_->partitioned) {
-    state_->partitioned->apply_transpose(view(scaled), output, context);
+    state_->partitioned->apply_transpose(input, output, context);
   } else {
     output.setZero();
   }
-  state_->direct.apply_transpose(weights.weights, view(scaled), output, context);
-  state_->add_transposed_rows(singly, value, output, context);
+  state_->direct.apply_transpose(weights.weights, input, output, context);
+  for (const TransposePass<T>& pass : rows.passes) pass.add(value, output, context);
+  state_->add_transposed_rows(rows.single, value, output, context);
 }
 
 template class ConvAttentionPlan<float>;

@@ -55,7 +55,7 @@ class ConvAttentionPlan {
   /// output = P~ value; both n x d_v. Cost O((n/B) d_v (FFT(2B) + n B / 2B)) + rescued rows. Throws InvalidArgument, Cancelled.
   ApplyReport apply(MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context = {}) const;
   /// output = P~^T value, the adjoint: <P~ x, y> = <x, P~^T y> to rounding. Same cost; rows with a
-  /// row sum too small for the FFT are added one by one.
+  /// row sum too small for the FFT go through passes of their own, made on the first call, or are added one by one.
   void apply_transpose(MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context = {}) const;
 
  private:

@@ -1,6 +1,6 @@
 #include "basis/correlation.h"
 
-#include "attention/kernels.h"
+#include "basis/window_products.h"
 #include "core/threads.h"
 
 #include <algorithm>
@@ -41,8 +41,9 @@ SegmentRuns runs_of(const ApplyLayout& layout, Index blocks) {
 
 template <Real T>
 struct PartitionedCorrelation<T>::Banks {
-  Banks(const ApplyLayout& layout, Index last_row, Index columns, int threads)
-      : blocks((last_row + layout.block - 1) / layout.block),
+  Banks(const ApplyLayout& layout, Index all_rows, Index columns, int threads)
+      : rows(all_rows),
+        blocks((rows + layout.block - 1) / layout.block),
         runs(runs_of(layout, blocks)),
         pieces(runs.correlations.empty() ? 0 : runs.correlations.back().first_left + runs.correlations.back().count),
         left(layout.block, pieces, columns),
@@ -60,7 +61,7 @@ struct PartitionedCorrelation<T>::Banks {
     return own.data();
   }
 
-  Index blocks;
+  Index rows, blocks;  // of right that count
   SegmentRuns runs;
   Index pieces;
   SpectrumBank<T> left, right;  // of pieces, and of blocks of rows
@@ -83,7 +84,7 @@ void PartitionedCorrelation<T>::transform(MatrixView<T> left, MatrixView<T> righ
       transform_.forward(left, {piece.block, piece.first, piece.last}, first, count, scratch, banks.left, item);
     } else {
       const Index block = item - banks.pieces;
-      const RowRange range{block, block * layout_.block, std::min(layout_.size, (block + 1) * layout_.block)};
+      const RowRange range{block, block * layout_.block, std::min(banks.rows, (block + 1) * layout_.block)};
       transform_.forward(right, range, first, count, scratch, banks.right, block);
     }
   });
@@ -91,7 +92,7 @@ void PartitionedCorrelation<T>::transform(MatrixView<T> left, MatrixView<T> righ
 
 /// Back to lags: a lag block is what lies ahead in its own spectrum and behind in the next.
 template <Real T>
-LagSums<T> PartitionedCorrelation<T>::lags(const Banks& banks, Index last_row, const RunContext& context) const {
+LagSums<T> PartitionedCorrelation<T>::lags(const Banks& banks, const RunContext& context) const {
   struct Item {
     std::size_t run;
     Index first;
@@ -100,7 +101,7 @@ LagSums<T> PartitionedCorrelation<T>::lags(const Banks& banks, Index last_row, c
   LagSums<T> sums(starts_.size());
   for (std::size_t run = 0; run < banks.runs.segments.size(); ++run) {
     const auto r = static_cast<std::size_t>(banks.runs.segments[run]);
-    sums[r].resize(static_cast<std::size_t>(std::max<Index>(0, last_row - starts_[r])));
+    sums[r].resize(static_cast<std::size_t>(std::max<Index>(0, banks.rows - starts_[r])));
     for (Index t = 0; t < banks.runs.correlations[run].lags; t += lag_blocks_at_once) items.push_back({run, t});
   }
   const Index block = layout_.block;
@@ -129,9 +130,9 @@ LagSums<T> PartitionedCorrelation<T>::lags(const Banks& banks, Index last_row, c
 }
 
 template <Real T>
-LagSums<T> PartitionedCorrelation<T>::operator()(MatrixView<T> left, MatrixView<T> right, Index last_row,
+LagSums<T> PartitionedCorrelation<T>::operator()(MatrixView<T> left, MatrixView<T> right, Index rows,
                                                  const RunContext& context) const {
-  Banks banks(layout_, last_row, std::min(columns_at_once, left.cols()), thread_count(context));
+  Banks banks(layout_, rows, std::min(columns_at_once, left.cols()), thread_count(context));
   constexpr Index chunks_at_once = 4;
   const Index chunks = banks.sums.chunks();
   for (Index first = 0; first < left.cols(); first += columns_at_once) {
@@ -142,7 +143,7 @@ LagSums<T> PartitionedCorrelation<T>::operator()(MatrixView<T> left, MatrixView<
       correlate_products<T>(banks.runs.correlations, count, banks.left, banks.right, first > 0, range, banks.sums);
     });
   }
-  return lags(banks, last_row, context);
+  return lags(banks, context);
 }
 
 template <Real T>
@@ -154,10 +155,9 @@ std::vector<T> correlate_directly(MatrixView<T> left, MatrixView<T> right, Index
   std::vector<T> sums(static_cast<std::size_t>(lags));
   parallel_for(context, (lags + lags_of_an_item - 1) / lags_of_an_item, [&](Index item, int) {
     const Index first = item * lags_of_an_item;
-    // Row t: rows start + t ... end + t - 1 of right, laid end to end.
-    const MatrixView<T> windows(right.data() + (start + first) * columns, std::min(lags_of_an_item, lags - first),
-                                (end - start) * columns, Eigen::OuterStride<>(columns));
-    kernels::multiply_vector<T>(windows, left.data() + start * columns, T{1}, sums.data() + first);
+    // Of lag t: rows start + t ... end + t - 1 of right, laid end to end.
+    window_products<T>(right.data() + (start + first) * columns, columns, left.data() + start * columns, (end - start) * columns,
+                       std::min(lags_of_an_item, lags - first), sums.data() + first);
   });
   return sums;
 }

@@ -30,13 +30,13 @@ class PartitionedCorrelation {
   /// left and right: n x c each. `rows`: where right is not 0, [first, last); lags beyond the last of these rows are left out of
   /// the sums, so these may be shorter than n - start. Cost: O((n/B) c (FFT(2B) + n)) time; memory O(n) for 8 columns at a time,
   /// and two numbers for each lag. Throws Cancelled.
-  LagSums<T> operator()(MatrixView<T> left, MatrixView<T> right, Index last_row, const RunContext& context) const;
+  LagSums<T> operator()(MatrixView<T> left, MatrixView<T> right, Index rows, const RunContext& context) const;
 
  private:
   struct Banks;
   void transform(MatrixView<T> left, MatrixView<T> right, Index first, Index count, Banks& banks,
                  const RunContext& context) const;
-  LagSums<T> lags(const Banks& banks, Index last_row, const RunContext& context) const;
+  LagSums<T> lags(const Banks& banks, const RunContext& context) const;
 
   ApplyLayout layout_;
   std::vector<Index> starts_;

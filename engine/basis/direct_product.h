@@ -30,6 +30,8 @@ class DirectProduct {
     Index column, segment;
   };
   void fill_tile(const ConvBasis<T>& weights, Index row, Index rows, std::size_t first, std::size_t count, T* tile) const;
+  void fill_transposed_tile(const ConvBasis<T>& weights, Index row, Index rows, std::size_t first, std::size_t count,
+                            T* tile) const;
 
   std::vector<Column> columns_;  // ascending
 };

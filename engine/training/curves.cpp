@@ -35,7 +35,7 @@ std::vector<Line<T>> lines_at(const StepTimesRequest& request, Index n, const Ru
   options.n = n;
   const auto problem = std::make_shared<const OneLayerProblem<T>>(plant_one_layer<T>(options, context));
   std::vector<Line<T>> lines;
-  for (const Backward backward : request.backwards) {
+  for (const Backward backward : in_order(request.backwards)) {
     TrainingOptions training = request.training;
     training.backward = backward;
     training.compare = false;

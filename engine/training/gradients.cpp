@@ -6,7 +6,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -73,9 +72,7 @@ template <Real T>
 GradientComparison<T> compare_gradients(const HeadView<T>& head, const RecoverOptions& options, MatrixView<T> output_gradient,
                                         std::span<const Backward> wanted, const RunContext& context) {
   require_fitting(head, output_gradient, wanted);
-  std::vector<Backward> ways(wanted.begin(), wanted.end());
-  std::ranges::sort(ways);
-  ways.erase(std::ranges::unique(ways).begin(), ways.end());
+  const std::vector<Backward> ways = in_order(wanted);
   GradientComparison<T> comparison;
   comparison.output_gradient = output_gradient;
   if (ways.front() == Backward::exact) {

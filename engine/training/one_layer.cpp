@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -16,6 +17,15 @@ void require_valid_distance(double distance) {
   if (!(distance >= 0.0) || !std::isfinite(distance)) {
     throw InvalidArgument(fmt::format("distance is {}; it must be a finite number, 0 or more", distance));
   }
+}
+
+/// Columns of one segment differ by at most 2 T eps, those of two by at least delta - 2 T eps. The threshold goes half way
+/// between them, by their logarithms: while X moves, both change by factors. Without noise, a thousandth of delta takes the lower
+/// place.
+RecoverOptions recover_options(const OneLayerOptions& options, double delta) {
+  const double noise = 2.0 * static_cast<double>(options.T) * options.noise;
+  const double threshold = std::sqrt(std::max(noise, 1e-3 * delta) * (delta - noise));
+  return {.k = options.k, .T = options.T, .delta = threshold + noise, .eps = options.noise};
 }
 
 /// X_0 with a random rotation and scaling added to each of its blocks.
@@ -66,12 +76,7 @@ OneLayerProblem<T> plant_one_layer(const OneLayerOptions& options, const RunCont
   problem.start = Matrix<T>::Identity(options.d, options.d) * static_cast<T>(planted.head.scale);
   problem.solution = planted_solution<T>(options);
   problem.starts = std::move(planted.starts);
-  // Columns of one segment differ by at most 2 T eps, those of two by at least delta - 2 T eps: the threshold that Recover makes
-  // of these numbers is delta / 2, which leaves room on either side while X moves.
-  problem.recover = {.k = options.k,
-                     .T = options.T,
-                     .delta = planted.delta / 2.0 + 2.0 * static_cast<double>(options.T) * options.noise,
-                     .eps = options.noise};
+  problem.recover = recover_options(options, planted.delta);
   problem.a1 = std::move(planted.head.query);
   problem.a2 = std::move(planted.head.key);
   problem.value = std::move(planted.head.value);

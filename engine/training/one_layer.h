@@ -37,7 +37,7 @@ struct OneLayerProblem {
   Matrix<T> start;            ///< X_0 = I / sqrt(d), d x d
   Matrix<T> solution;         ///< X*, d x d
   std::vector<Index> starts;  ///< the planted segment starts
-  RecoverOptions recover;     ///< find the planted basis at X_0: their threshold lies half way between no change and delta
+  RecoverOptions recover;     ///< find the planted basis at X_0, with room on either side of the threshold while X moves
 };
 
 /// Planted data of the given seed: the same everywhere up to the last digit of sin, cos, log and exp. Cost: exact attention of n

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace convbasis {
@@ -36,6 +37,14 @@ Backward backward_of(std::string_view name) {
     if (name_of(backward) == name) return backward;
   }
   throw InvalidArgument(fmt::format("the backward pass is \"{}\"; it must be exact, estimate or conv", name));
+}
+
+std::vector<Backward> in_order(std::span<const Backward> backwards) {
+  std::vector<Backward> result;
+  for (const Backward backward : all_backwards) {
+    if (std::ranges::find(backwards, backward) != backwards.end()) result.push_back(backward);
+  }
+  return result;
 }
 
 template <Real T>

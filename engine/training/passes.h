@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -28,6 +29,8 @@ inline constexpr std::array all_backwards{Backward::exact, Backward::estimate, B
 std::string_view name_of(Backward backward);
 /// The other way round. Throws InvalidArgument for other names.
 Backward backward_of(std::string_view name);
+/// The same ones in the order of all_backwards, each once.
+std::vector<Backward> in_order(std::span<const Backward> backwards);
 
 /// What exact attention gave.
 template <Real T>

@@ -1,10 +1,12 @@
 #include "training/trainer.h"
 
 #include "core/errors.h"
+#include "core/threads.h"
 #include "training/seconds.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <utility>
@@ -31,6 +33,40 @@ TrainingOptions filled_in(TrainingOptions options, const OneLayerProblem<T>& pro
   if (!options.recover) options.recover = problem.recover;
   require_valid(*options.recover, n);
   return options;
+}
+
+/// Rows of one piece of work.
+constexpr Index block_rows = 2048;
+
+/// Calls `body(first row, rows, block)` for every block of the n rows, on all threads. Blocks are the same for any number of
+/// them.
+template <class Body>
+void for_each_block(Index n, const RunContext& context, const Body& body) {
+  parallel_for(context, (n + block_rows - 1) / block_rows, [&](Index block, int) {
+    const Index first = block * block_rows;
+    body(first, std::min(block_rows, n - first), static_cast<std::size_t>(block));
+  });
+}
+
+/// A X, for A with many rows.
+template <Real T>
+Matrix<T> product(const Matrix<T>& a, const Matrix<T>& x, const RunContext& context) {
+  Matrix<T> result(a.rows(), x.cols());
+  for_each_block(a.rows(), context, [&](Index first, Index rows, std::size_t) {
+    result.middleRows(first, rows).noalias() = a.middleRows(first, rows) * x;
+  });
+  return result;
+}
+
+/// A^T B, for matrices with many rows; blocks are added up in order.
+template <Real T>
+Matrix<T> transposed_product(const Matrix<T>& a, const Matrix<T>& b, const RunContext& context) {
+  std::vector<Matrix<T>> parts(static_cast<std::size_t>((a.rows() + block_rows - 1) / block_rows));
+  for_each_block(a.rows(), context, [&](Index first, Index rows, std::size_t block) {
+    parts[block].noalias() = a.middleRows(first, rows).transpose() * b.middleRows(first, rows);
+  });
+  for (std::size_t block = 1; block < parts.size(); ++block) parts.front() += parts[block];
+  return std::move(parts.front());
 }
 
 /// G = Y - E, and the loss 1/2 ||G||_F^2.
@@ -80,7 +116,7 @@ TrainingStep Trainer<T>::step(const RunContext& context) {
   result.step = steps_taken_;
   result.recovered = !exact && steps_taken_ % options_.recover_every == 0;
   auto start = std::chrono::steady_clock::now();
-  const Matrix<T> query = problem_->a1 * parameters_;
+  const Matrix<T> query = product(problem_->a1, parameters_, context);
   ConvForward<T> forward;
   if (!exact) forward = forward_of(head(query), result.recovered, context);
   Slope slope = exact ? exact_slope(head(query), context) : conv_slope(head(query), forward, context);
@@ -99,15 +135,28 @@ TrainingStep Trainer<T>::step(const RunContext& context) {
     result.gradient_error = relative_difference(slope.gradient, truth.gradient);
   }
   context.check();
-  // Nothing below can fail: the run moves on as a whole.
   start = std::chrono::steady_clock::now();
-  descent_.move(slope.gradient, parameters_);
+  move_against(slope.gradient);
+  // Nothing below can fail: the run moves on as a whole.
   gradient_ = std::move(slope.gradient);
   exact_gradient_ = std::move(truth.gradient);
   forward_ = std::move(forward);
   ++steps_taken_;
   result.seconds += seconds_since(start);
   return result;
+}
+
+template <Real T>
+void Trainer<T>::move_against(const Matrix<T>& gradient) {
+  Descent<T> descent = descent_;
+  Matrix<T> moved = parameters_;
+  descent.move(gradient, moved);
+  if (!moved.allFinite()) {
+    throw InvalidArgument(
+        fmt::format("X is no longer finite after step {}; rate is {:.3g} and must be smaller", steps_taken_, options_.rate));
+  }
+  descent_ = std::move(descent);
+  parameters_ = std::move(moved);
 }
 
 template <Real T>
@@ -119,19 +168,19 @@ template <Real T>
 typename Trainer<T>::Slope Trainer<T>::exact_slope(const HeadView<T>& head, const RunContext& context) const {
   const ExactForward<T> forward = exact_forward(head, context);
   const auto [output_gradient, loss] = residual(forward.output, problem_->target);
-  return {loss, by_parameters(exact_gradients(head, forward, view(output_gradient), context).query)};
+  return {loss, by_parameters(exact_gradients(head, forward, view(output_gradient), context).query, context)};
 }
 
 template <Real T>
 typename Trainer<T>::Slope Trainer<T>::conv_slope(const HeadView<T>& head, const ConvForward<T>& forward,
                                                   const RunContext& context) const {
   const auto [output_gradient, loss] = residual(forward.output, problem_->target);
-  return {loss, by_parameters(conv_gradients(head, forward, options_.backward, view(output_gradient), context).query)};
+  return {loss, by_parameters(conv_gradients(head, forward, options_.backward, view(output_gradient), context).query, context)};
 }
 
 template <Real T>
-Matrix<T> Trainer<T>::by_parameters(const Matrix<T>& query_gradient) const {
-  Matrix<T> gradient = problem_->a1.transpose() * query_gradient;
+Matrix<T> Trainer<T>::by_parameters(const Matrix<T>& query_gradient, const RunContext& context) const {
+  Matrix<T> gradient = transposed_product(problem_->a1, query_gradient, context);
   return options_.parameters == Parameters::tied ? tied(gradient) : gradient;
 }
 

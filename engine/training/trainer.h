@@ -71,7 +71,8 @@ class Trainer {
   /// fit.
   Trainer(std::shared_ptr<const OneLayerProblem<T>> problem, const TrainingOptions& options);
 
-  /// Loss and gradient at X_t, then X_{t+1}. Throws Cancelled: the run is then as it was and step() may be called again.
+  /// Loss and gradient at X_t, then X_{t+1}. Throws Cancelled, and InvalidArgument when X_{t+1} is not finite: the run is then as
+  /// it was and step() may be called again.
   TrainingStep step(const RunContext& context = {});
 
   const TrainingOptions& options() const { return options_; }          ///< with rate and recover filled in
@@ -87,10 +88,11 @@ class Trainer {
     Matrix<T> gradient;
   };
 
+  void move_against(const Matrix<T>& gradient);
   HeadView<T> head(const Matrix<T>& query) const;
   Slope exact_slope(const HeadView<T>& head, const RunContext& context) const;
   Slope conv_slope(const HeadView<T>& head, const ConvForward<T>& forward, const RunContext& context) const;
-  Matrix<T> by_parameters(const Matrix<T>& query_gradient) const;
+  Matrix<T> by_parameters(const Matrix<T>& query_gradient, const RunContext& context) const;
   /// The conv forward of this step, with a new basis, the one that was there, or a new one at its starts.
   ConvForward<T> forward_of(const HeadView<T>& head, bool recovers, const RunContext& context) const;
 

@@ -93,8 +93,9 @@ Gradients<double> dense_conv_gradient(const HeadView<T>& head, const std::vector
   const ConvBasis<double> basis = basis_at(head, starts);
   const Dense probability = reference::softmax(reference::dense(basis)).probability;
   const Dense value = head.value.template cast<double>();
+  const Dense output = probability * value;
   Dense change = gradient * value.transpose();
-  for (Index i = 0; i < n; ++i) change.row(i).array() -= gradient.row(i).dot((probability * value).row(i));
+  for (Index i = 0; i < n; ++i) change.row(i).array() -= gradient.row(i).dot(output.row(i));
   change.array() *= probability.array();
   Gradients<double> result(n, head.width(), head.value_width());
   result.query.setZero();
@@ -236,19 +237,21 @@ TEST(ConvGradient, OfTheZeroBasis) {
   EXPECT_GT(got.value.norm(), 0.0);
 }
 
-/// float against the dense formula in double: for scores of ordinary size, and for such as reach 30 and more, where rows differ
-/// in size by many powers of ten.
+/// float against the dense formula in double, for scores of ordinary size and for such as reach 30 and more, where the row sums
+/// differ by up to twenty powers of ten. Found here: 1.4e-5, and 4e-5 for the larger scores, whose own rounding is 2e-6; without
+/// classes of rows it is 1e4.
 TEST(ConvGradient, InFloat) {
-  for (const double spread : {0.3, 1.5, 3.0}) {
+  for (const double spread : {0.3, 1.5, 3.0, 4.0}) {
     for (std::uint64_t seed = 1; seed <= 4; ++seed) {
-      const Index n = 700 + 13 * static_cast<Index>(seed);
-      const Planted<float> planted = make_planted<float>({.n = n, .d = 16, .k = 5, .T = 4, .spread = spread, .seed = seed});
+      const Index n = 500 + 13 * static_cast<Index>(seed);
+      Planted<float> planted = make_planted<float>({.n = n, .d = 16, .k = 5, .T = 4, .spread = spread, .seed = seed});
+      planted.head.value.array() += 2.0F;  // what all values have in common cancels
       Rng rng(seed);
       const Matrix<float> gradient = gaussian<float>(n, 16, rng);
       const Gradients<double> expected = dense_conv_gradient(planted.head.view(), planted.starts, gradient.cast<double>());
       for (const Index block : {0, 32, 256}) {
         const double error = worst_error(Forward<float>(planted.head, planted.starts, block).conv_gradient(gradient), expected);
-        EXPECT_TRUE(error <= (spread < 2.0 ? 2e-5 : 3e-4)) << "spread " << spread << ", seed " << seed << ": " << error;
+        EXPECT_TRUE(error <= (spread < 2.0 ? 4e-5 : 1.5e-4)) << "spread " << spread << ", seed " << seed << ": " << error;
       }
     }
   }
