@@ -16,13 +16,13 @@ namespace convscope {
 
 namespace {
 
-using Way = convbasis::GradientsByOneWay<float>;
+using Way = convbasis::GradientsByOneWay<double>;
 
 constexpr float wide_enough = 62.0F;   // in sizes of type: for the errors beside the maps
 constexpr float errors_width = 27.0F;  // likewise
 constexpr float high_enough = 26.0F;   // likewise, for the errors above the maps
 constexpr double wrong = 0.1;          // of a gradient: a tenth of its length
-constexpr double right = 1e-3;         // float32 and FFTs leave a few 1e-5
+constexpr double right = 1e-3;         // float32 data leaves a few 1e-6
 
 constexpr const char* help_of_conv =
     "The gradient of the conv forward itself. That function reads every key but those at the starts through their segment's lag "
@@ -146,7 +146,7 @@ void HeadGradientsPage::refresh(const std::shared_ptr<const HeadGradients::Compa
   if (shown_ == comparison && shown_of_ == of_) return;
   shown_ = comparison;
   shown_of_ = of_;
-  const auto gradient_of = [this](const Way& way) -> const convbasis::Matrix<float>& {
+  const auto gradient_of = [this](const Way& way) -> const convbasis::Matrix<double>& {
     return of_ == Of::key ? way.key : of_ == Of::value ? way.value : way.query;
   };
   const auto error_of = [this](const Way& way) {
@@ -155,7 +155,7 @@ void HeadGradientsPage::refresh(const std::shared_ptr<const HeadGradients::Compa
   const auto exact = std::ranges::find(comparison->ways, Backward::exact, &Way::backward);
   std::vector<GradientMap> maps;
   for (const Way& way : comparison->ways) {
-    const convbasis::Matrix<float>& gradient = gradient_of(way);
+    const convbasis::Matrix<double>& gradient = gradient_of(way);
     GradientMap& map = maps.emplace_back();
     map.backward = way.backward;
     map.gradient = pooled_peaks(gradient, GradientMaps::most_cells);
@@ -163,7 +163,7 @@ void HeadGradientsPage::refresh(const std::shared_ptr<const HeadGradients::Compa
     map.rows = gradient.rows();
     map.columns = gradient.cols();
     if (way.backward == Backward::exact || exact == comparison->ways.end()) continue;
-    map.difference = pooled_peaks<float>(gradient - gradient_of(*exact), GradientMaps::most_cells);
+    map.difference = pooled_peaks<double>(gradient - gradient_of(*exact), GradientMaps::most_cells);
   }
   maps_.set(std::move(maps));
 }

@@ -78,7 +78,7 @@ void descent_fields(TrainingRequest& request) {
   ImGui::SameLine();
   if (ui::choice("adam", request.optimiser == Optimiser::adam)) request.optimiser = Optimiser::adam;
   real_number("rate", "##rate", request.rate, request.rate > 0.0 ? "%.3g" : "auto",
-              "Length of a step; 0 is the usual one: 0.1 / n for gd, 0.01 for Adam.");
+              "Length of a step; 0 is the usual one: 0.8 / (n d_v) for gd, 0.01 for Adam.");
   using convbasis::Parameters;
   name_field("X",
              "Tied: 2 x 2 blocks of rotation and scaling, a layer that knows relative positions only, whose scores keep their "

@@ -15,15 +15,15 @@
 
 namespace convscope {
 
-/// Compares the gradients of one request at a time. The last comparison stays until the next is there. While nobody looks nothing
-/// is made.
+/// Compares the gradients of one request at a time, in double as `convscope train --head-gradients` does. The last comparison
+/// stays until the next is there. While nobody looks nothing is made.
 ///
 /// All methods are for one thread (the window's) and return at once; `wake` is called from the worker when poll() has something
 /// to take.
 class HeadGradients {
  public:
   using Analysis = convbasis::HeadAnalysis<float>;
-  using Comparison = convbasis::GradientComparison<float>;
+  using Comparison = convbasis::GradientComparison<double>;
 
   /// Of longer heads the gradients of the first so many tokens are compared: the exact backward costs n^2 d.
   static constexpr Index token_limit = 8192;

@@ -4,12 +4,14 @@
 #include "state/training_runner.h"
 #include "state/training_times.h"
 
+#include "cli/process.h"
 #include "data/planted.h"
 #include "training/curves.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -53,7 +55,7 @@ void expect_same(const TrainingStep& a, const TrainingStep& b) {
   EXPECT_EQ(a.k_found, b.k_found);
 }
 
-class TrainingRunnerTest : public testing::Test {
+class TrainingRunnerTest : public ::testing::Test {
  protected:
   template <class Condition>
   bool becomes(const Condition& condition) {
@@ -96,6 +98,40 @@ TEST_F(TrainingRunnerTest, NumbersAreThoseOfTheTrainer) {
     EXPECT_EQ(run.exact_gradient, trainer.exact_gradient());
   }
   EXPECT_LT(result.runs.back().steps.back().loss, result.runs.back().steps.front().loss) << "nothing was learnt";
+}
+
+TEST_F(TrainingRunnerTest, NumbersAreThoseOfTheCommandLine) {
+  const testing::TemporaryFolder folder;
+  const auto printed = testing::run_convscope(
+      {"train",     "--n",   "96",           "--d",  "8",      "--k",  "3",      "--seed",      "7",    "--steps",         "12",
+       "--T",       "6",     "--noise",      "1e-5", "--rate", "0.02", "--json", "--optimizer", "adam", "--recover-every", "4",
+       "--between", "basis", "--parameters", "free"},
+      folder.path());
+  ASSERT_EQ(printed.exit_code, 0) << printed.err;
+  const auto runs = nlohmann::json::parse(printed.out)["runs"];
+  TrainingRequest request = small_request();
+  request.problem.T = 6;
+  request.problem.noise = 1e-5;
+  request.optimiser = convbasis::Optimiser::adam;
+  request.rate = 0.02;
+  request.parameters = convbasis::Parameters::free;
+  request.recover_every = 4;
+  request.between = convbasis::Between::basis;
+  runner_.run(request);
+  ASSERT_TRUE(becomes(State::done));
+  const TrainingResult& result = runner_.view().result;
+  ASSERT_EQ(runs.size(), result.runs.size());
+  for (std::size_t run = 0; run < runs.size(); ++run) {
+    EXPECT_EQ(runs[run]["backward"], convbasis::name_of(result.runs[run].backward));
+    const std::vector<TrainingStep>& steps = result.runs[run].steps;
+    ASSERT_EQ(runs[run]["loss"].size(), steps.size());
+    for (std::size_t step = 0; step < steps.size(); ++step) {
+      EXPECT_EQ(runs[run]["loss"][step], steps[step].loss);
+      EXPECT_EQ(runs[run]["exact_loss"][step], steps[step].exact_loss);
+      EXPECT_EQ(runs[run]["gradient_norm"][step], steps[step].gradient_norm);
+      EXPECT_EQ(runs[run]["gradient_error"][step], steps[step].gradient_error);
+    }
+  }
 }
 
 TEST_F(TrainingRunnerTest, StepTakesOneOfEach) {
@@ -190,7 +226,7 @@ TEST_F(TrainingRunnerTest, SaysWhatIsWrong) {
   request.problem.noise = 1e6;
   runner_.run(request);
   ASSERT_TRUE(becomes(State::failed));
-  EXPECT_THAT(runner_.view().failure, testing::HasSubstr("noise"));
+  EXPECT_THAT(runner_.view().failure, ::testing::HasSubstr("noise"));
   runner_.run(small_request());
   ASSERT_TRUE(becomes(State::done));
   EXPECT_EQ(runner_.view().failure, "");
@@ -257,7 +293,7 @@ TEST(TrainingTimes, PausedMeasuresNothing) {
   EXPECT_FALSE(times.busy());
 }
 
-class HeadGradientsTest : public testing::Test {
+class HeadGradientsTest : public ::testing::Test {
  protected:
   using Analysis = HeadGradients::Analysis;
 
@@ -292,9 +328,14 @@ TEST_F(HeadGradientsTest, AreThoseOfTheEngine) {
   gradients_.show(true);
   ASSERT_TRUE(becomes_settled());
   ASSERT_TRUE(gradients_.comparison()) << gradients_.failure();
-  const auto output = convbasis::random_output_gradient<float>(90, 8, 3);
+  convbasis::HeadTensors<double> head;
+  head.query = analysis->head().query.cast<double>();
+  head.key = analysis->head().key.cast<double>();
+  head.value = analysis->head().value.cast<double>();
+  head.scale = analysis->head().scale;
+  const auto output = convbasis::random_output_gradient<double>(90, 8, 3);
   const auto expected =
-      convbasis::compare_gradients<float>(analysis->head(), request.options(), convbasis::view(output), convbasis::all_backwards);
+      convbasis::compare_gradients<double>(head.view(), request.options(), convbasis::view(output), convbasis::all_backwards);
   ASSERT_EQ(gradients_.comparison()->ways.size(), expected.ways.size());
   for (std::size_t way = 0; way < expected.ways.size(); ++way) {
     const auto& found = gradients_.comparison()->ways[way];
