@@ -1,5 +1,6 @@
 #include "basis/conv_backward.h"
 
+#include "core/aligned.h"
 #include "core/threads.h"
 
 #include <algorithm>
@@ -27,19 +28,24 @@ class ChannelProducts {
   void add(bool transpose, MatrixView<T> before, MatrixView<T> matrix, MatrixView<T> after, T scale, MutableMatrixView<T> target,
            const RunContext& context) const {
     const Index n = matrix.rows();
+    // Fresh memory for every product would cost a good part of it.
+    Scratch<T> in_memory(static_cast<std::size_t>(n * together_ * width_));
+    Scratch<T> out_memory(in_memory.size());
     for (Index first = 0; first < before.cols(); first += together_) {
       const Index count = std::min(together_, before.cols() - first);
-      Matrix<T> in(n, count * width_);
-      Matrix<T> out(n, count * width_);
+      const Eigen::OuterStride<> stride(count * width_);
+      MutableMatrixView<T> in(in_memory.data(), n, count * width_, stride);
+      MutableMatrixView<T> out(out_memory.data(), n, count * width_, stride);
+      const MatrixView<T> input(in_memory.data(), n, count * width_, stride);
       for_rows(n, context, [&](Index row, Index rows_here) {
         for (Index i = row; i < row + rows_here; ++i) {
           for (Index c = 0; c < count; ++c) in.row(i).segment(c * width_, width_) = before(i, first + c) * matrix.row(i);
         }
       });
       if (transpose) {
-        plan_.apply_transpose(view(in), mutable_view(out), context);
+        plan_.apply_transpose(input, out, context);
       } else {
-        plan_.apply(view(in), mutable_view(out), context);
+        plan_.apply(input, out, context);
       }
       for_rows(n, context, [&](Index row, Index rows_here) {
         for (Index i = row; i < row + rows_here; ++i) {

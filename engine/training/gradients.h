@@ -1,5 +1,7 @@
 /// \file
-/// Gradients of any head by the three backward passes, with their errors and times.
+/// Gradients of any head by the three backward passes, with their errors and times. The gradient of the conv forward is that of
+/// another function of Q, K and V, which reads the keys at starts alone: its dK is zero elsewhere and its dQ is not the exact
+/// one, even where both forwards are equal. Only along changes that keep the conv basis do they agree.
 #pragma once
 
 #include "attention/head.h"
