@@ -237,7 +237,8 @@ void TrainingCurves::draw_times(const StepTimesView& times, ImVec2 size) {
     high = std::ranges::max(times.points, {}, &StepTime::seconds_max).seconds_max * 2.0;
   }
   ImPlot::SetupAxes("n tokens", "a step");
-  setup_power_axis(ImAxis_X1, 200.0, 20000.0, 7);
+  const bool narrow = size.x < 26.0F * ImGui::GetFontSize();
+  setup_power_axis(ImAxis_X1, 200.0, 20000.0, narrow ? 4 : 7);
   setup_seconds_axis(ImAxis_Y1);
   ImPlot::SetupAxisLimits(ImAxis_X1, 200.0, 20000.0, when);
   ImPlot::SetupAxisLimits(ImAxis_Y1, low, high, when);

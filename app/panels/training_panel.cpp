@@ -22,7 +22,7 @@ namespace {
 
 constexpr float setup_width = 15.0F;  // in sizes of type, as all that follow
 constexpr float wide_enough = 38.0F;  // for the form beside a view
-constexpr float all_width = 44.0F;    // for two views side by side
+constexpr float all_width = 38.0F;    // for two views side by side
 constexpr float all_height = 24.0F;   // and two below each other
 
 std::string state_text(const TrainingView& view, bool stale) {
