@@ -3,6 +3,7 @@
 #include "core/errors.h"
 #include "state/json_fields.h"
 #include "state/settings.h"
+#include "state/training_json.h"
 #include "state/user_file.h"
 
 #include <fmt/format.h>
@@ -48,7 +49,8 @@ constexpr std::array colour_maps{
     std::pair{std::string_view("magma"), ColourMap::magma}, std::pair{std::string_view("grey"), ColourMap::grey}};
 constexpr std::array presets{std::pair{name_of(LayoutPreset::explore), LayoutPreset::explore},
                              std::pair{name_of(LayoutPreset::teach), LayoutPreset::teach},
-                             std::pair{name_of(LayoutPreset::compare), LayoutPreset::compare}};
+                             std::pair{name_of(LayoutPreset::compare), LayoutPreset::compare},
+                             std::pair{name_of(LayoutPreset::train), LayoutPreset::train}};
 constexpr std::array attention_kinds{std::pair{std::string_view("probabilities"), convbasis::AttentionKind::probabilities},
                                      std::pair{std::string_view("scores"), convbasis::AttentionKind::scores}};
 constexpr std::array themes{std::pair{std::string_view("dark"), true}, std::pair{std::string_view("light"), false}};
@@ -259,6 +261,7 @@ std::string session_text(const SavedSession& session, const fs::path& folder) {
                      {"source", source_json(session, folder)},
                      {"request", request_json(session.request)},
                      {"view", view_json(session)},
+                     {"training", training_json(session.training)},
                      {"look",
                       {{"theme", name_in(themes, session.dark)},
                        {"ui_scale", session.ui_scale},
@@ -282,6 +285,7 @@ SavedSession parse_session(std::string_view text, const fs::path& path) {
   read_request(fields.object("request"), session.request);
   read_view(fields.object("view"), session);
   read_look(fields.object("look"), session);
+  session.training = read_training(fields.object("training"));
   return session;
 }
 
