@@ -1,6 +1,5 @@
 #include "analysis/head_analysis.h"
 #include "analysis/ladder.h"
-#include "analysis/stopwatch.h"
 #include "analysis/streamed_analysis.h"
 #include "cli/analysis_report.h"
 #include "cli/console.h"
@@ -11,6 +10,7 @@
 #include "cli/rank_report.h"
 #include "cli/streamed_report.h"
 #include "cli/verbs.h"
+#include "core/stopwatch.h"
 #include "data/npy_writer.h"
 
 #include <fmt/format.h>

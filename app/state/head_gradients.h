@@ -4,13 +4,12 @@
 
 #include "analysis/head_analysis.h"
 #include "state/analysis_request.h"
-#include "state/latest_job.h"
+#include "state/watched_job.h"
 #include "training/gradients.h"
 
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
 namespace convscope {
@@ -34,18 +33,18 @@ class HeadGradients {
   /// `request`, and for an output gradient of random normal numbers of this seed. Null for none.
   void want(std::shared_ptr<const Analysis> analysis, const AnalysisRequest& request, std::uint64_t seed);
   /// Nothing is begun while it is not; what runs is stopped.
-  void show(bool shown);
+  void show(bool shown) { job_.show(shown); }
   /// Takes what has finished, and begins what is wanted. Call once a frame.
   void poll();
 
   /// The last one that was made; null before the first.
-  const std::shared_ptr<const Comparison>& comparison() const { return comparison_; }
-  Index n() const { return made_of_ ? made_of_->n : 0; }  ///< tokens of comparison()
+  const std::shared_ptr<const Comparison>& comparison() const { return job_.result(); }
+  Index n() const { return job_.made_of() ? job_.made_of()->n : 0; }  ///< tokens of comparison()
   /// comparison() is not that of the wanted request.
-  bool stale() const { return made_of_ != wanted_; }
+  bool stale() const { return job_.stale(); }
   bool busy() const { return job_.busy(); }
   /// The wanted one is still to come.
-  bool pending() const { return shown_ && wanted_ && stale() && failure().empty(); }
+  bool pending() const { return job_.pending(); }
   /// Why there is none for the wanted request, one line; empty normally.
   std::string failure() const { return job_.failure(); }
 
@@ -60,12 +59,7 @@ class HeadGradients {
   };
 
   std::shared_ptr<const Analysis> analysis_;
-  bool shown_ = false;
-  std::optional<Key> wanted_;
-  std::optional<Key> asked_;    ///< what the job was begun for
-  std::optional<Key> made_of_;  ///< what comparison_ is of
-  std::shared_ptr<const Comparison> comparison_;
-  LatestJob<Comparison> job_;  ///< last: its thread ends before the rest goes
+  WatchedJob<Key, Comparison> job_;  ///< last: its thread ends before the rest goes
 };
 
 }  // namespace convscope

@@ -1,10 +1,10 @@
 #include "analysis/head_analysis.h"
 
 #include "analysis/error_report.h"
-#include "analysis/stopwatch.h"
 #include "basis/structured.h"
 #include "basis/structured_apply.h"
 #include "core/errors.h"
+#include "core/stopwatch.h"
 
 #include <fmt/format.h>
 

@@ -2,11 +2,11 @@
 
 #include "analysis/planned_attention.h"
 #include "analysis/rank_approximation.h"
-#include "analysis/stopwatch.h"
 #include "attention/exact_attention.h"
 #include "basis/apply.h"
 #include "basis/recover.h"
 #include "core/errors.h"
+#include "core/stopwatch.h"
 #include "data/planted.h"
 #include "lowrank/lowrank_attention.h"
 
