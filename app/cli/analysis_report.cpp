@@ -16,12 +16,12 @@ using convbasis::HeadAnalysis;
 using convbasis::Real;
 using nlohmann::ordered_json;
 
+}  // namespace
+
 template <Real T>
 std::string path_text(const HeadAnalysis<T>& analysis) {
   return fmt::format("{}; {}", convbasis::kernel_instruction_set(), analysis.apply.path);
 }
-
-}  // namespace
 
 std::string starts_text(std::span<const Index> starts) {
   constexpr std::size_t shown = 12;
@@ -122,6 +122,8 @@ void print_table(const HeadInput<T>& input, const HeadAnalysis<T>& analysis) {
 
 template ordered_json planted_json(const HeadInput<float>&);
 template ordered_json planted_json(const HeadInput<double>&);
+template std::string path_text(const HeadAnalysis<float>&);
+template std::string path_text(const HeadAnalysis<double>&);
 template ordered_json head_json(const HeadInput<float>&, const HeadAnalysis<float>&);
 template ordered_json head_json(const HeadInput<double>&, const HeadAnalysis<double>&);
 template void print_head(const HeadInput<float>&, const HeadAnalysis<float>&);

@@ -23,11 +23,15 @@ std::string starts_text(std::span<const Index> starts);
 template <convbasis::Real T>
 nlohmann::ordered_json planted_json(const HeadInput<T>& input);
 
-/// What both methods begin with: version, file, which head, its shape. As keys, and as lines.
+/// What all methods begin with: version, file, which head, its shape. As keys, and as lines.
 template <convbasis::Real T>
 nlohmann::ordered_json head_json(const HeadInput<T>& input, const convbasis::HeadAnalysis<T>& analysis);
 template <convbasis::Real T>
 void print_head(const HeadInput<T>& input, const convbasis::HeadAnalysis<T>& analysis);
+
+/// How the approximation was multiplied, and on which instructions.
+template <convbasis::Real T>
+std::string path_text(const convbasis::HeadAnalysis<T>& analysis);
 
 /// The object of `analyze --json`, with the keys of the product page. Its ladder is empty.
 template <convbasis::Real T>

@@ -1,6 +1,5 @@
 #include "analysis/head_analysis.h"
 #include "analysis/ladder.h"
-#include "analysis/stopwatch.h"
 #include "analysis/streamed_analysis.h"
 #include "cli/analysis_report.h"
 #include "cli/console.h"
@@ -8,8 +7,10 @@
 #include "cli/head_input.h"
 #include "cli/input_options.h"
 #include "cli/long_work.h"
+#include "cli/rank_report.h"
 #include "cli/streamed_report.h"
 #include "cli/verbs.h"
+#include "core/stopwatch.h"
 #include "data/npy_writer.h"
 
 #include <fmt/format.h>
@@ -26,6 +27,8 @@ using convbasis::Ladder;
 using convbasis::LadderOptions;
 using convbasis::NpyColumnWriter;
 using convbasis::PlantedOptions;
+using convbasis::RankKind;
+using convbasis::RankOptions;
 using convbasis::Real;
 using convbasis::RecoverOptions;
 using convbasis::RunContext;
@@ -41,7 +44,9 @@ struct AnalyzeOptions {
   std::optional<int> rounds;           ///< of a fit
   std::optional<Index> sample_rows;    ///< of a fit; unset: all rows unless there are too many
   std::optional<std::string> column_rule;
-  bool ladder = false;                       ///< beside Recover; a fit always has it
+  std::optional<std::string> rank_kind;      ///< of low rank; unset: what the other options ask for
+  std::optional<Index> degree;               ///< of features
+  bool ladder = false;                       ///< beside Recover and low rank; a fit always has it
   std::vector<std::string> recover_options;  ///< names of those that were given and only Recover has
   double delta = RecoverOptions{}.delta;
   double eps = RecoverOptions{}.eps;
@@ -53,17 +58,35 @@ struct AnalyzeOptions {
   bool json = false;
 };
 
-/// Options that would be passed over in silence.
-void check_belonging(const AnalyzeOptions& options) {
-  if (options.method == "fit") {
-    if (!options.recover_options.empty()) {
-      throw InvalidArgument(
-          fmt::format("{} belongs to --method recover; leave it out of a fit", options.recover_options.front()));
-    }
-    if (options.streamed) throw InvalidArgument("--streamed belongs to --method recover; leave it out of a fit");
+bool wants_features(const AnalyzeOptions& options) {
+  return options.rank_kind ? *options.rank_kind == "features" : options.degree.has_value();
+}
+
+void check_rank_options(const AnalyzeOptions& options) {
+  if (options.method != "rank") {
+    const char* given = options.rank_kind ? "--rank-kind" : options.degree ? "--degree" : nullptr;
+    if (given) throw InvalidArgument(fmt::format("{} belongs to --method rank; add that, or leave it out", given));
     return;
   }
-  if (options.ladder) return;
+  if (options.rank_kind == "svd" && options.degree) {
+    throw InvalidArgument("--degree belongs to --rank-kind features; an SVD has --k");
+  }
+  if (wants_features(options) && options.k) {
+    throw InvalidArgument("--k is the rank of --rank-kind svd; the number of features follows from --degree");
+  }
+}
+
+/// Options that would be passed over in silence.
+void check_belonging(const AnalyzeOptions& options) {
+  if (options.method != "recover") {
+    const char* given = options.streamed                  ? "--streamed"
+                        : options.recover_options.empty() ? nullptr
+                                                          : options.recover_options.front().c_str();
+    if (given)
+      throw InvalidArgument(fmt::format("{} belongs to --method recover; leave it out of --method {}", given, options.method));
+  }
+  check_rank_options(options);
+  if (options.method == "fit" || options.ladder) return;
   const auto needs_fit = [](const char* name, bool given) {
     if (given) throw InvalidArgument(fmt::format("{} belongs to --method fit and to --ladder; add one of them", name));
   };
@@ -76,11 +99,8 @@ void check_belonging(const AnalyzeOptions& options) {
 
 /// What can be refused before any file is opened.
 void check(const AnalyzeOptions& options) {
-  if (options.method == "rank") {
-    throw InvalidArgument("--method rank belongs to a later version; this one has recover and fit");
-  }
-  if (options.method != "recover" && options.method != "fit") {
-    throw InvalidArgument(fmt::format("--method is {}; it must be recover or fit", options.method));
+  if (options.method != "recover" && options.method != "fit" && options.method != "rank") {
+    throw InvalidArgument(fmt::format("--method is {}; it must be recover, fit or rank", options.method));
   }
   check_belonging(options);
   if (options.sample_rows && *options.sample_rows < 1) {
@@ -125,6 +145,17 @@ StructuredOptions fit_options(const AnalyzeOptions& options, Index n) {
       .band = ladder.band, .columns = ladder.columns, .k = ladder.k, .column_rule = ladder.column_rule, .rounds = ladder.rounds};
 }
 
+/// For a head of n tokens: an SVD where nothing else is said and n allows it, for there k is a rank.
+RankOptions rank_options(const AnalyzeOptions& options, Index n) {
+  RankOptions result;
+  const bool unsaid = !options.rank_kind && !options.k;
+  const bool features = wants_features(options) || (unsaid && n > convbasis::yardstick_limit);
+  result.kind = features ? RankKind::features : RankKind::svd;
+  result.k = options.k.value_or(std::min(result.k, n));
+  result.degree = options.degree.value_or(result.degree);
+  return result;
+}
+
 template <Real T>
 void write_output(const std::filesystem::path& path, const convbasis::Matrix<T>& output) {
   if (!path.empty()) write_result([&] { convbasis::write_npy<T>(path, convbasis::view(output)); });
@@ -134,8 +165,11 @@ template <Real T>
 void analyze_whole(const AnalyzeOptions& options) {
   LongWork work(options.threads);
   HeadInput<T> input = load_head<T>(options.input, work.context());
-  const RecoverOptions recover = recover_options(options, input.tensors.query.rows());
-  const auto analysis = convbasis::analyze_head<T>(std::move(input.tensors), recover, work.context());
+  const Index n = input.tensors.query.rows();
+  const bool low_rank = options.method == "rank";
+  const auto analysis =
+      low_rank ? convbasis::analyze_head_by_rank<T>(std::move(input.tensors), rank_options(options, n), work.context())
+               : convbasis::analyze_head<T>(std::move(input.tensors), recover_options(options, n), work.context());
   std::optional<Ladder> ladder;
   if (options.ladder) {
     const auto head = analysis.head();
@@ -145,11 +179,11 @@ void analyze_whole(const AnalyzeOptions& options) {
   write_output(options.output, analysis.output);
   write_output(options.exact_output, analysis.exact->output);
   if (options.json) {
-    auto result = to_json(input, analysis);
+    auto result = low_rank ? rank_json(input, analysis) : to_json(input, analysis);
     if (ladder) result["ladder"] = ladder_json(*ladder);
     print_json(result);
   } else {
-    print_table(input, analysis);
+    low_rank ? print_rank_table(input, analysis) : print_table(input, analysis);
     if (ladder) print_ladder(*ladder);
   }
 }
@@ -227,6 +261,8 @@ template <Real T>
 void analyze(const AnalyzeOptions& options) {
   if (options.method == "fit") {
     analyze_by_fit<T>(options);
+  } else if (options.method == "rank") {
+    analyze_whole<T>(options);
   } else if (const auto input = streamed_input<T>(options)) {
     analyze_by_blocks<T>(options, *input);
   } else {
@@ -236,13 +272,17 @@ void analyze(const AnalyzeOptions& options) {
 
 void add_recover_options(CLI::App& verb, AnalyzeOptions& options) {
   const RecoverOptions defaults;
-  verb.add_option("--method", options.method,
-                  "recover: a conv basis of the scores; fit: exact band and columns, and fitted lag vectors for the rest")
+  verb.add_option(
+          "--method", options.method,
+          "recover: a conv basis of the scores; fit: exact band and columns, and fitted lag vectors for the rest; rank: a "
+          "matrix of low rank")
       ->type_name("NAME")
       ->capture_default_str();
-  verb.add_option("--k", options.k,
-                  fmt::format("Most segments to find, 1 to n (default: {}, or n if smaller); of a fit: lag vectors, 0: rank one",
-                              defaults.k))
+  verb.add_option(
+          "--k", options.k,
+          fmt::format("Most segments to find, 1 to n (default: {}, or n if smaller); of a fit: lag vectors, 0: rank one; of an "
+                      "SVD: its rank, at most {}",
+                      defaults.k, convbasis::svd_rank_limit))
       ->type_name("K");
   verb.add_option("--T", options.T,
                   fmt::format("Entries of a column that a probe compares, 1 to n (default: {}, or n if smaller)", defaults.T))
@@ -277,7 +317,20 @@ void add_fit_options(CLI::App& verb, AnalyzeOptions& options) {
                   fmt::format("Of a fit: from so many rows, at least 1 (default: all up to {} tokens, 1024 beyond)",
                               convbasis::full_fit_limit))
       ->type_name("S");
-  verb.add_flag("--ladder", options.ladder, "Beside Recover, too: what each ingredient of a fit explains and costs");
+  verb.add_flag("--ladder", options.ladder, "Beside Recover and low rank, too: what each ingredient of a fit explains and costs");
+}
+
+void add_rank_options(CLI::App& verb, AnalyzeOptions& options) {
+  verb.add_option("--rank-kind", options.rank_kind,
+                  fmt::format("Of low rank: svd, the best there is, of at most {0} tokens; features, polynomials of q and k "
+                              "(default: svd, for which --k is the rank; features with --degree, or beyond {0} tokens)",
+                              convbasis::yardstick_limit))
+      ->check(CLI::IsMember({"svd", "features"}))
+      ->type_name("NAME");
+  verb.add_option("--degree", options.degree,
+                  fmt::format("Of features: degree g of the polynomial, 0 to {}; C(d + g, g) features (default: {})",
+                              convbasis::max_exp_degree, RankOptions{}.degree))
+      ->type_name("G");
 }
 
 void add_work_options(CLI::App& verb, AnalyzeOptions& options) {
@@ -304,11 +357,12 @@ void add_work_options(CLI::App& verb, AnalyzeOptions& options) {
 
 void add_analyze(CLI::App& program) {
   CLI::App* verb =
-      program.add_subcommand("analyze", "Compare one head's exact attention with its conv basis or a structured fit");
+      program.add_subcommand("analyze", "Compare one head's exact attention with its conv basis, a structured fit or low rank");
   auto options = std::make_shared<AnalyzeOptions>();
   add_head_input_options(*verb, options->input, "Analyse");
   add_recover_options(*verb, *options);
   add_fit_options(*verb, *options);
+  add_rank_options(*verb, *options);
   add_work_options(*verb, *options);
   verb->callback([options, verb] {
     for (const char* name : {"--T", "--delta", "--eps", "--search"}) {

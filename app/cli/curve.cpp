@@ -94,7 +94,8 @@ void measure(const CurveOptions& options) {
 }  // namespace
 
 void add_curve(CLI::App& program) {
-  CLI::App* verb = program.add_subcommand("curve", "Measure time against n, exact and by convolutions, on planted inputs");
+  CLI::App* verb =
+      program.add_subcommand("curve", "Measure time against n, exact, by convolutions and by low rank, on planted inputs");
   auto options = std::make_shared<CurveOptions>();
   CurveRequest& request = options->request;
   verb->add_option("--n", request.n, "Numbers of tokens, such as 1024,4096")
@@ -103,6 +104,9 @@ void add_curve(CLI::App& program) {
       ->capture_default_str();
   verb->add_option("--k", request.k, "Numbers of segments")->delimiter(',')->type_name("LIST")->capture_default_str();
   verb->add_option("--d", request.d, "Width of query, key and value, even")->type_name("D")->capture_default_str();
+  verb->add_option("--degree", request.degree, "Degree of the polynomial features of method rank, whose k is their number")
+      ->type_name("G")
+      ->capture_default_str();
   verb->add_option("--precision", options->precision, "Working precision: f32 or f64")
       ->check(CLI::IsMember({"f32", "f64"}))
       ->type_name("NAME")

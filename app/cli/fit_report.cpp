@@ -1,6 +1,5 @@
 #include "cli/fit_report.h"
 
-#include "attention/exact_attention.h"
 #include "cli/analysis_report.h"
 #include "cli/console.h"
 #include "state/text.h"
@@ -17,11 +16,6 @@ using convbasis::Ladder;
 using convbasis::LadderRung;
 using convbasis::Real;
 using nlohmann::ordered_json;
-
-template <Real T>
-std::string path_text(const HeadAnalysis<T>& analysis) {
-  return fmt::format("{}; {}", convbasis::kernel_instruction_set(), analysis.apply.path);
-}
 
 /// Whether no step of the fit raised its objective, but by rounding.
 bool is_monotone(const convbasis::StructuredFit& fit) {

@@ -40,7 +40,9 @@ void add_snapshot(CLI::App& program, int& exit_code) {
   verb->add_option("--png", options->snapshot.png, "The picture to write")->required()->type_name("OUT");
   verb->add_option("--size", options->size, "Width and height in pixels")->type_name("WxH")->capture_default_str();
   verb->add_flag("--ladder", options->snapshot.ladder, "Show what the head is made of instead of the error by row");
-  verb->add_flag("--curves", options->snapshot.curves, "Measure the runtime curves first (half a minute)");
+  verb->add_flag("--training", options->snapshot.training, "Train the one-layer problem first, in the layout that shows it");
+  verb->add_flag("--curves", options->snapshot.curves,
+                 "Measure the runtime curves first, and with --training the time of a step (half a minute)");
   verb->callback([options, &exit_code] {
     parse_size(options->size, options->snapshot);
     names_session(options->snapshot);

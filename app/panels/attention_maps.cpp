@@ -43,6 +43,9 @@ const char* window_of(MapKind kind, bool slot_b) {
   return "";
 }
 
+/// The segments of a fit are of equal mass, not to be moved; low rank has none.
+bool has_starts_to_move(const convbasis::HeadAnalysis<float>& analysis) { return !analysis.fit && !analysis.rank; }
+
 const char* help_of(MapKind kind, bool slot_b) {
   switch (kind) {
     case MapKind::exact:
@@ -54,6 +57,9 @@ const char* help_of(MapKind kind, bool slot_b) {
     case MapKind::approximation:
       return "P~ = softmax(H), where H is made of k lag vectors: H(i, j) = u_r(i \u2212 j) for a key j in segment r.\n"
              "Lines mark where segments start; drag a mark under the map to try another segmentation.\n"
+             "By fit: exact band and columns, a_i b_j g_r(i \u2212 j) elsewhere. By rank: the causal part of U \u03a3 V\u1d40, "
+             "or "
+             "weights \u03c6(q)\u00b7\u03c6(k).\n"
              "Same colours and range as the exact map.";
     case MapKind::residual:
       return slot_b ? "Head A less head B, cell by cell; white is no difference.\nThe Compare panel says which part of both.\n"
@@ -204,8 +210,7 @@ void AttentionMaps::draw_map(Panel& panel, const MapsInput& input, MapView& view
   draw_picture(panel, view, frame);
   draw_axes(frame, layout, size_);
   draw_overlay(panel, input, view, frame);
-  // The segments of a fit are of equal mass, not to be moved.
-  if (panel.kind == MapKind::approximation && !slot_b_ && !input.analysis->fit)
+  if (panel.kind == MapKind::approximation && !slot_b_ && has_starts_to_move(*input.analysis))
     starts_.steer(input.analysis->recovery.basis, frame, view);
   steer(view, frame);
   draw_menu(input, view);
@@ -227,7 +232,7 @@ void AttentionMaps::draw_lines_below(const Panel& panel, const MapsInput& input,
 }
 
 void AttentionMaps::draw_title(const Panel& panel, const MapsInput& input, MapView& view, const MapLayout& layout) const {
-  const MapTitle text = title_of(panel.kind);
+  const MapTitle text = title_of(panel.kind, input.analysis.get());
   ImDrawList& draw = *ImGui::GetWindowDrawList();
   const float line = ImGui::GetFontSize();
   const float radius = std::round(line * 0.35F);
@@ -400,7 +405,7 @@ void AttentionMaps::draw_menu(const MapsInput& input, MapView& view) {
     if (ImGui::MenuItem("Clear selection", nullptr, false, view.selection.has_value())) view.selection.reset();
     ImGui::Separator();
     const bool pinned = view.pinned == menu_cell_;
-    if (!slot_b_ && !input.analysis->fit) MapStarts::draw_menu(input.analysis->recovery.basis, column, view);
+    if (!slot_b_ && has_starts_to_move(*input.analysis)) MapStarts::draw_menu(input.analysis->recovery.basis, column, view);
     if (ImGui::MenuItem(pinned ? "Unpin" : "Pin")) view.pinned = pinned ? std::nullopt : menu_cell_;
   }
   if (ImGui::MenuItem("Fit")) view.fit();

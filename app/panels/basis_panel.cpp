@@ -70,11 +70,16 @@ void BasisPanel::draw(const Session& session, const MapView& view) {
       "Each curve is one lag vector against the lag i − j; weight is exp(u_r − largest score), attention before its normaliser. "
       "Of "
       "a fit they are the g_r of the rest a_i b_j g_r[i − j], as weights, largest 1, or as their logarithm.\n"
+      "Of low rank they are singular vectors, U against the row and V against the column, or what features make of exp.\n"
       "Pointing at a map highlights the segment of its column; start and extent m_r = n − start are in columns.");
   ui::title("Basis");
   const AnalysisResult& result = session.result();
   if (!result.analysis) {
     ui::empty_state("The lag vectors of the recovered conv basis appear here when a head has been analysed.");
+    return;
+  }
+  if (result.analysis->rank) {
+    factors_.draw(result, view);
     return;
   }
   refresh(result);
@@ -92,6 +97,10 @@ void BasisPanel::draw(const Session& session, const MapView& view) {
 }
 
 void BasisPanel::draw_plot(const AnalysisResult& result, float width) {
+  if (result.analysis->rank) {
+    factors_.draw_plot(result, width);
+    return;
+  }
   refresh(result);
   fit_ = true;
   draw_curves(result, -1, width);

@@ -1,7 +1,9 @@
 /// \file
-/// The panel of the recovered conv basis: lag vectors against the lag, starts and extents of the segments.
+/// The panel of the recovered conv basis: lag vectors against the lag, starts and extents of the segments. Low rank has a view of
+/// its own in their place.
 #pragma once
 
+#include "panels/factor_view.h"
 #include "state/lag_curve.h"
 #include "state/map_view.h"
 #include "state/session.h"
@@ -34,6 +36,7 @@ class BasisPanel {
   static Index draw_table(const AnalysisResult& result, Index highlighted, bool extents);
 
   Look look_;
+  FactorView factors_;
   // The curves on screen and what they were made from.
   std::vector<LagCurve> curves_;
   Look curves_look_;

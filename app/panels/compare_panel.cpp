@@ -110,8 +110,10 @@ void ComparePanel::draw_numbers(const AnalysisResult& a, const AnalysisResult& b
   row_of_numbers("relative error", left.relative_error, right.relative_error);
   row_of_numbers("mean total variation", left.mean_total_variation, right.mean_total_variation);
   row_of_numbers("largest |Y~ \u2212 Y|", left.max_abs_error, right.max_abs_error);
-  row_of_numbers("segments found", static_cast<double>(a.analysis->recovery.basis.count()),
-                 static_cast<double>(b.analysis->recovery.basis.count()));
+  const auto parts = [](const AnalysisResult& result) {
+    return static_cast<double>(result.analysis->rank ? result.analysis->rank->rank : result.analysis->recovery.basis.count());
+  };
+  row_of_numbers("segments, or rank", parts(a), parts(b));
   ImGui::EndTable();
 }
 

@@ -31,11 +31,12 @@ gl::MapColours map_colours(convbasis::MapKind kind, const MapView& view) {
   return {view.value_scale(), view.colour_map, masked_colour(), not_a_number_colour};
 }
 
-MapTitle title_of(convbasis::MapKind kind) {
+MapTitle title_of(convbasis::MapKind kind, const convbasis::HeadAnalysis<float>* analysis) {
   switch (kind) {
     case convbasis::MapKind::exact:
       return {"Exact", Subject::exact};
     case convbasis::MapKind::approximation:
+      if (analysis && analysis->rank) return {"Rank", Subject::rank};
       return {"Approximation", Subject::conv};
     case convbasis::MapKind::residual:
       return {"Residual", Subject::residual};
@@ -44,6 +45,11 @@ MapTitle title_of(convbasis::MapKind kind) {
 }
 
 std::string describe_approximation(const convbasis::HeadAnalysis<float>& analysis) {
+  if (analysis.rank) {
+    const convbasis::RankOptions& options = analysis.rank->options;
+    return options.kind == convbasis::RankKind::svd ? fmt::format("k = {} (SVD)", options.k)
+                                                    : fmt::format("degree {}", options.degree);
+  }
   if (!analysis.fit) return fmt::format("k = {}", analysis.recovery.basis.count());
   return fmt::format("fit  w {}  c {}  k {}", analysis.fit->exact.band, analysis.fit->exact.columns.size(), analysis.fit->k());
 }

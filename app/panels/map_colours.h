@@ -18,8 +18,9 @@ struct MapTitle {
   const char* text;
   Subject subject;
 };
-MapTitle title_of(convbasis::MapKind kind);
-/// "k = 16" of a recovered basis, "fit  w 64  c 16  k 16" of a fit.
+/// `analysis` says what the approximation is by; null when there is none yet.
+MapTitle title_of(convbasis::MapKind kind, const convbasis::HeadAnalysis<float>* analysis);
+/// "k = 16" of a recovered basis, "fit  w 64  c 16  k 16" of a fit, "k = 16 (SVD)" or "degree 2" of low rank.
 std::string describe_approximation(const convbasis::HeadAnalysis<float>& analysis);
 
 }  // namespace convscope

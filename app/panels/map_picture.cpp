@@ -181,7 +181,7 @@ void MapPicture::draw_map(const Map& map, ImVec2 corner) {
 }
 
 void MapPicture::draw_title(const Map& map, ImVec2 corner, float width) const {
-  const MapTitle title = title_of(map.kind);
+  const MapTitle title = title_of(map.kind, input_.analysis.get());
   ImDrawList& draw = *ImGui::GetWindowDrawList();
   const float line = ImGui::GetFontSize();
   const float radius = std::round(line * 0.35F);

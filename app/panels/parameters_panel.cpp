@@ -1,5 +1,6 @@
 #include "panels/parameters_panel.h"
 
+#include "analysis/ladder.h"
 #include "view/error_target.h"
 #include "view/ticks.h"
 
@@ -9,6 +10,8 @@
 #include <cmath>
 
 namespace convscope {
+
+using convbasis::RankKind;
 
 namespace {
 
@@ -33,6 +36,9 @@ constexpr std::array<RowText, ParametersPanel::row_count> texts{{
     {"##w", "w", "band", true, "Lags i − j below w are kept exactly: 2 w multiply-adds for each number of V."},
     {"##c", "c", "columns", true,
      "So many columns are kept exactly: those that dropping would hurt most. 2 c multiply-adds for each number of V."},
+    {"##r", "k", "rank", true, "Singular values that are kept, 1 to n: no matrix of that rank is nearer to P."},
+    {"##g", "g", "degree", true,
+     "Polynomial of this degree in place of exp: all monomials of up to g of the d factors, C(d + g, g) features."},
     {"##n", "n", "tokens", true, "Tokens from the start of the text. Exact attention costs n² (d + d_v) / 2 multiply-adds."},
 }};
 
@@ -41,6 +47,15 @@ double three_digits(double value) {
   if (value == 0.0) return value;
   const double scale = std::pow(10.0, 2.0 - std::floor(std::log10(std::abs(value))));
   return std::round(value * scale) / scale;
+}
+
+/// What the features will be, before they are.
+void draw_feature_count(Index degree, Index width, Index value_width) {
+  if (width < 1) return;  // given by its scores, which is said when it is tried
+  const std::string problem = convbasis::feature_problem(degree, width, value_width);
+  if (!problem.empty()) return ui::wrapped(problem, ui::error_colour());
+  ui::wrapped(fmt::format("{} features (d = {}, degree {})", convbasis::feature_count(width, degree), width, degree),
+              ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled));
 }
 
 double largest(Index n, Index limit) { return static_cast<double>(std::min(n, limit)); }
@@ -53,6 +68,8 @@ void ParametersPanel::draw(Session& session, ErrorCurve& curve) {
       "when the 1-norm of its first T entries, less those of u_r, is at least δ − 2 T ε.\n"
       "Fit keeps a band of w lags and c columns exactly; the rest becomes a_i b_j g_r[i − j], nearest in Kullback-Leibler "
       "divergence.\n"
+      "Rank is a matrix of low rank: the truncated SVD of P, the best there is, or polynomial features with φ(q)·φ(k) ≈ "
+      "exp(q·k).\n"
       "Drag a slider, or type a number; a double click on the slider leads there. \"error below\" finds the smallest k for a "
       "relative "
       "output error ||Y~ − Y|| / ||Y||.");
@@ -67,16 +84,19 @@ void ParametersPanel::draw(Session& session, ErrorCurve& curve) {
 
   columns_ = find_columns();
   draw_method(request);
-  const bool fit = request.method == Method::fit;
-  draw_whole(k, request.k, {fit ? 0.0 : 1.0, largest(request.n, 256), 1.0});
-  fit ? draw_fit_rows(request) : draw_recover_rows(request);
+  if (request.method == Method::recover) draw_recover_rows(request);
+  if (request.method == Method::fit) draw_fit_rows(request);
+  if (request.method == Method::rank) {
+    const auto& layer = session.source()->layer(request.layer);
+    draw_rank_rows(request, layer.width, layer.value_width);
+  }
   draw_whole(n, request.n, {1.0, static_cast<double>(tokens), 0.0});
-  if (!fit) {
-    draw_search(request);
+  if (request.method == Method::recover) draw_search(request);
+  if (request.has_error_curve()) {
     ImGui::Separator();
     draw_target(request, curve);
-    draw_threshold(request);
   }
+  if (request.method == Method::recover) draw_threshold(request);
 
   request = clamped(request, tokens);
   if (request.k != before.k && request.k != followed_k_) follow_ = false;  // set by hand
@@ -99,14 +119,32 @@ ParametersPanel::Columns ParametersPanel::find_columns() {
 }
 
 void ParametersPanel::draw_recover_rows(AnalysisRequest& request) {
+  draw_whole(k, request.k, {1.0, largest(request.n, 256), 1.0});
   draw_row(eps, request.eps, {0.0, 1.0, 1e-5});
   draw_row(delta, request.delta, {0.0, 100.0, 1e-2});
   draw_whole(T, request.T, {1.0, largest(request.n, 64), 0.0});
 }
 
 void ParametersPanel::draw_fit_rows(AnalysisRequest& request) {
+  draw_whole(k, request.k, {0.0, largest(request.n, 256), 1.0});
   draw_whole(band, request.band, {0.0, largest(request.n, 1024), 1.0});
   draw_whole(columns, request.columns, {0.0, largest(request.n, 256), 1.0});
+}
+
+void ParametersPanel::draw_rank_rows(AnalysisRequest& request, Index width, Index value_width) {
+  draw_name("kind", {"SVD", "features"});
+  if (ui::choice("SVD", request.is_svd())) request.rank_kind = RankKind::svd;
+  ui::tooltip(fmt::format("Truncated SVD of P, causal part: a yardstick that reads all of P, for at most {} tokens.",
+                          convbasis::yardstick_limit));
+  ImGui::SameLine();
+  if (ui::choice("features", request.is_features())) request.rank_kind = RankKind::features;
+  ui::tooltip("Polynomial features of queries and keys, which take time in proportion to n.");
+  if (request.is_svd()) {
+    draw_whole(rank, request.k, {1.0, largest(request.n, 256), 1.0});
+  } else {
+    draw_whole(degree, request.degree, {0.0, 4.0, 0.0});
+    draw_feature_count(request.degree, width, value_width);
+  }
 }
 
 void ParametersPanel::draw_whole(Row row, Index& target, const SliderScale& scale) {
@@ -162,15 +200,18 @@ void ParametersPanel::draw_number(Row row, double& value, bool& changed) {
   ui::tooltip("Type an exact number; a double click on the slider comes here too.");
 }
 
-void ParametersPanel::draw_name(const char* word) const {
+void ParametersPanel::draw_name(const char* word, std::initializer_list<const char*> labels) const {
+  const ImGuiStyle& style = ImGui::GetStyle();
+  float room = -style.ItemSpacing.x;
+  for (const char* label : labels) room += ImGui::CalcTextSize(label).x + 2.0F * style.FramePadding.x + style.ItemSpacing.x;
   ImGui::AlignTextToFramePadding();
   ui::dim(word);
-  ImGui::SameLine(
-      std::max(columns_.slider, ImGui::GetItemRectMax().x - ImGui::GetWindowPos().x + ImGui::GetStyle().ItemSpacing.x));
+  const float least = ImGui::GetItemRectMax().x - ImGui::GetWindowPos().x + style.ItemSpacing.x;
+  ImGui::SameLine(std::max(std::min(columns_.slider, ImGui::GetContentRegionMax().x - room), least));
 }
 
 void ParametersPanel::draw_method(AnalysisRequest& request) const {
-  draw_name("method");
+  draw_name("method", {"recover", "fit", "rank"});
   if (ui::choice("recover", request.method == Method::recover)) request.method = Method::recover;
   ui::tooltip("A conv basis of the scores, found by probing O(k log n) columns. Never looks at all of the matrix.");
   ImGui::SameLine();
@@ -178,10 +219,16 @@ void ParametersPanel::draw_method(AnalysisRequest& request) const {
   ui::tooltip(
       "Exact band and columns, and lag vectors with row and column factors for the rest. Reads all of exact attention: it shows "
       "what a head is made of, not how to save time.");
+  ImGui::SameLine();
+  if (ui::choice("rank", request.method == Method::rank)) {
+    request.method = Method::rank;
+    if (request.n > convbasis::yardstick_limit) request.rank_kind = RankKind::features;
+  }
+  ui::tooltip("A matrix of low rank in place of P, for comparison: the best there is, or one that could be computed.");
 }
 
 void ParametersPanel::draw_search(AnalysisRequest& request) const {
-  draw_name("search");
+  draw_name("search", {"binary", "scan"});
   using convbasis::Search;
   if (ui::choice("binary", request.search == Search::binary)) request.search = Search::binary;
   ui::tooltip("O(log n) probes for each start. Finds the first differing column only where the predicate is monotone.");

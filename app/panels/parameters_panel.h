@@ -1,6 +1,6 @@
 /// \file
 /// The panel of parameters: the method, k and n; for Recover eps, delta, T, the search, and k from a target error; for a fit what
-/// is kept exactly.
+/// is kept exactly; for low rank its kind, and the rank of an SVD or the degree of features.
 #pragma once
 
 #include "panels/ui.h"
@@ -9,12 +9,13 @@
 
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 
 namespace convscope {
 
 class ParametersPanel {
  public:
-  enum Row : std::uint8_t { k, eps, delta, T, band, columns, n, row_count };
+  enum Row : std::uint8_t { k, eps, delta, T, band, columns, rank, degree, n, row_count };
 
   /// `curve` says which k the target error needs, and is told the target.
   void draw(Session& session, ErrorCurve& curve);
@@ -36,9 +37,11 @@ class ParametersPanel {
   void draw_method(AnalysisRequest& request) const;
   void draw_recover_rows(AnalysisRequest& request);
   void draw_fit_rows(AnalysisRequest& request);
+  /// The widths of the head's keys and values: the number of features is said before they are made.
+  void draw_rank_rows(AnalysisRequest& request, Index width, Index value_width);
   void draw_search(AnalysisRequest& request) const;
-  /// A dimmed word where the names of the rows stand; choices follow it.
-  void draw_name(const char* word) const;
+  /// A dimmed word where the names of the rows stand; choices follow it, further left where `labels` would not fit.
+  void draw_name(const char* word, std::initializer_list<const char*> labels) const;
   void draw_target(AnalysisRequest& request, ErrorCurve& curve);
   /// Sets k to the smallest one below the target while the user wants that, until k is set by hand.
   void follow_target(AnalysisRequest& request, const ErrorCurve& curve);

@@ -46,6 +46,29 @@ void fact(const char* name, const std::string& value, const char* help) {
   ui::number(value);
 }
 
+void draw_basis_facts(const convbasis::HeadAnalysis<float>& analysis) {
+  fact("k asked, found", fmt::format("{}, {}", analysis.options.k, analysis.recovery.basis.count()),
+       "Fewer found than asked: no further column differed by the threshold.");
+  if (analysis.fit) {
+    fact("rounds", fmt::format("{}", analysis.fit->rounds), "Rounds of proportional fitting until it had converged, 10 at most.");
+  } else {
+    fact("monotone", analysis.recovery.monotone ? "yes" : "no",
+         "Yes: no probed column differed before one that did not, as the binary search needs.");
+  }
+}
+
+void draw_rank_facts(const convbasis::RankApproximation<float>& rank) {
+  fact("rank", fmt::format("{}", rank.rank), "Of an SVD the singular values that are kept; of features their number.");
+  if (rank.features) {
+    fact("rows not positive", fmt::format("{}", rank.features->not_positive),
+         "Rows whose weights do not sum to more than 0, as a polynomial need not be positive: their output is 0.");
+    return;
+  }
+  fact("error, whole", short_number(rank.unmasked_error),
+       "The relative error when what the factors hold above the diagonal is kept, as in the ladder. Everything else here is of "
+       "their causal part.");
+}
+
 }  // namespace
 
 void ResidualErrorsPanel::draw(Session& session, MapView& view, const ErrorCurve& curve, const HeadLadder& ladder) {
@@ -53,7 +76,9 @@ void ResidualErrorsPanel::draw(Session& session, MapView& view, const ErrorCurve
       "How far the approximate output Y~ is from exact attention Y. Error of row i: ||Y~_i − Y_i|| / root mean square of all "
       "||Y_i||; "
       "total variation: ½ Σ_j |P~_ij − P_ij|, the share of row i's attention that goes elsewhere.\n"
-      "Against k: ||Y~ − Y|| / ||Y|| for the first k lag vectors that Recover finds; click or drag there to set k.\n"
+      "Against k: ||Y~ − Y|| / ||Y|| for the first k lag vectors that Recover finds, or for an SVD of rank k; click or drag "
+      "there "
+      "to set k.\n"
       "Ladder: what is left of that error when c columns and a band of w lags stay exact and the rest is a_i b_j g_r[i − j].\n"
       "The bound 2 (e^{2ε} − 1) max |V| is shown only where it is proved and measured to hold.");
   ui::title("Residual");
@@ -65,8 +90,9 @@ void ResidualErrorsPanel::draw(Session& session, MapView& view, const ErrorCurve
   refresh(result);
   const float em = ImGui::GetFontSize();
   const bool numbers_beside = ImGui::GetContentRegionAvail().x >= 44.0F * em;
-  if (result.analysis->fit && tab_ == Tab::against_k) tab_ = Tab::ladder;  // that curve is Recover's
-  draw_tabs(numbers_beside, !result.analysis->fit);
+  const bool against_k = result.request.has_error_curve();
+  if (!against_k && tab_ == Tab::against_k) tab_ = Tab::ladder;
+  draw_tabs(numbers_beside, against_k);
   if (tab_ == Tab::numbers) {
     draw_numbers(result, view);
     return;
@@ -218,7 +244,7 @@ void ResidualErrorsPanel::draw_against_k(Session& session, const ErrorCurve& cur
   const ImPlotFlags flags = ImPlotFlags_NoLegend | ImPlotFlags_NoMouseText | ImPlotFlags_NoBoxSelect | ImPlotFlags_NoMenus;
   if (ImPlot::BeginPlot("##k", {width, -below}, flags)) {
     const double right = static_cast<double>(std::max<Index>({known.largest, shown.k, 2}));
-    ImPlot::SetupAxes("k lag vectors", "error", ImPlotAxisFlags_Lock, ImPlotAxisFlags_Lock);
+    ImPlot::SetupAxes(shown.is_svd() ? "k, rank" : "k lag vectors", "error", ImPlotAxisFlags_Lock, ImPlotAxisFlags_Lock);
     setup_power_axis(ImAxis_X1, 1.0, right, 9);
     ImPlot::SetupAxisLimits(ImAxis_X1, 0.85, right * 1.2, ImPlotCond_Always);
     const bool logarithmic = columns.most > least_spread_for_log * columns.least;
@@ -237,7 +263,7 @@ void ResidualErrorsPanel::draw_against_k(Session& session, const ErrorCurve& cur
     ImPlotSpec here;
     here.Marker = ImPlotMarker_Diamond;
     here.MarkerSize = 6.0F;
-    here.MarkerFillColor = here.LineColor = subject_colour(Subject::conv);
+    here.MarkerFillColor = here.LineColor = subject_colour(shown.is_svd() ? Subject::rank : Subject::conv);
     const auto k_shown = static_cast<double>(shown.k);
     ImPlot::PlotScatter("##here", &k_shown, &session.result().analysis->error.relative_error, 1, here);
     const ImVec2 corner = ImPlot::GetPlotPos();
@@ -279,21 +305,14 @@ void ResidualErrorsPanel::draw_summary(const AnalysisResult& result) {
     fact("relative error", short_number(error.relative_error), "||Y~ − Y|| / ||Y||, Frobenius norms of the outputs.");
     fact("largest |Y~ − Y|", short_number(error.max_abs_error), "The largest difference of an output entry.");
     fact("total variation", short_number(error.mean_total_variation),
-         "Mean over rows of half the sum of |P~ − P|: the share of attention that goes elsewhere, 0 to 1.");
-    fact("k asked, found", fmt::format("{}, {}", analysis.options.k, analysis.recovery.basis.count()),
-         "Fewer found than asked: no further column differed by the threshold.");
+         "Mean over rows of half the sum of |P~ − P|: the share of attention that goes elsewhere, 0 to 1, more where P~ is "
+         "negative.");
+    analysis.rank ? draw_rank_facts(*analysis.rank) : draw_basis_facts(analysis);
     fact(
         "bound on |Y~ − Y|", analysis.bound ? short_number(*analysis.bound) : "none",
         "2 (e^{2ε} − 1) max |V|. Proved for scores within ε of a (T, δ)-non-degenerate conv basis with ε ≤ δ / (5 T); shown only "
         "where the recovered scores are measured to be within 2ε of the true ones. Real heads have none.");
     fact("largest |S~ − S|", short_number(error.max_score_error), "The largest difference of a recovered score.");
-    if (analysis.fit) {
-      fact("rounds", fmt::format("{}", analysis.fit->rounds),
-           "Rounds of proportional fitting until it had converged, 10 at most.");
-    } else {
-      fact("monotone", analysis.recovery.monotone ? "yes" : "no",
-           "Yes: no probed column differed before one that did not, as the binary search needs.");
-    }
     const auto rows = static_cast<Index>(error.row_error.size());
     fact("rows compared", rows == analysis.n ? "all" : fmt::format("{} of {}", rows, analysis.n),
          "Exact attention of all rows costs n\u00b2: beyond 32768 tokens only evenly spread rows are compared, unless the menu "

@@ -26,16 +26,18 @@ struct TimedMethod {
 };
 
 constexpr const char* conv_key = "conv_partitioned";
-constexpr std::array<TimedMethod, 4> methods{
+constexpr std::array<TimedMethod, 5> methods{
     {{"exact", "exact", "Exact attention: n² (d + d_v) / 2 multiply-adds."},
      {"conv_full", "FFT", "Conv attention as in the paper: one FFT of length 2n for every lag vector and column of V."},
      {conv_key, "conv", "Conv attention by a partitioned convolution, recover and exponentials included."},
-     {"planned", "planned", "Whichever of exact and conv is expected to be faster."}}};
+     {"planned", "planned", "Whichever of exact and conv is expected to be faster."},
+     {"rank", "rank", "Low rank by polynomial features: 2 n r (d_v + 2) multiply-adds for r = C(d + g, g) of them."}}};
 
 ImVec4 colour_of_method(std::string_view key) {
   if (key == "exact") return subject_colour(Subject::exact);
   if (key == "conv_full") return subject_colour(Subject::conv_full);
   if (key == conv_key) return subject_colour(Subject::conv);
+  if (key == "rank") return subject_colour(Subject::rank);
   return aside_colour();
 }
 
@@ -124,7 +126,8 @@ void RuntimePanel::draw(const Session& session, RuntimeMeasurer& measurer) {
       "Time of one head's attention against n, measured on this machine with planted inputs while nothing else runs: median of "
       "several runs, the band is their range. Dashed and hollow: carried on, not measured.\n"
       "exact: n² (d + d_v) / 2 multiply-adds. conv: recover, exponentials and k convolutions, k n d log n; \"FFT\" is the "
-      "paper's scheme, \"conv\" the partitioned one. planned: whichever is expected to be faster.\n"
+      "paper's scheme, \"conv\" the partitioned one. planned: whichever is expected to be faster. rank: polynomial features of "
+      "degree g, linear in n whatever they are worth.\n"
       "n^p is the slope of the upper half. The conv way pays to the right of the crossover.");
   ui::title("Runtime");
   if (!session.source()) {
@@ -133,18 +136,18 @@ void RuntimePanel::draw(const Session& session, RuntimeMeasurer& measurer) {
     return;
   }
   const AnalysisRequest& wanted = session.wanted();
-  measurer.want({.d = session.source()->layer(wanted.layer).width, .k = wanted.k, .threads = 0});
+  measurer.want({.d = session.source()->layer(wanted.layer).width, .k = wanted.k, .degree = wanted.degree, .threads = 0});
   const RuntimeView view = measurer.view();
   draw_buttons(view, measurer);
   ImGui::SameLine();
   draw_state(view);
   if (view.points.empty() && view.earlier.empty()) {
-    ui::empty_state(
-        view.state == RuntimeView::State::done
-            ? fmt::format("A planted input with k = {} needs more tokens than are measured here. Choose a smaller k.",
-                          view.setting.k)
-            : "Measures exact and conv attention for 256 to 32768 tokens, with the width of this head and the present k, "
-              "whenever nothing else runs. Some 20 seconds in all.");
+    ui::empty_state(view.state == RuntimeView::State::done
+                        ? fmt::format("A planted input with k = {} needs more tokens than are measured here. Choose a smaller k.",
+                                      view.setting.k)
+                        : "Measures exact, conv and low-rank attention for 256 to 32768 tokens, with the width of this head and "
+                          "the present k "
+                          "and degree, whenever nothing else runs. Some 20 seconds in all.");
     return;
   }
   const float line = ImGui::GetTextLineHeightWithSpacing();
@@ -238,6 +241,7 @@ std::string RuntimePanel::findings(const RuntimeView& view, Index n) {
   const auto at = static_cast<double>(n);
   if (const auto seconds = seconds_at(exact, at)) text += " exact " + seconds_text(*seconds);
   if (const auto seconds = seconds_at(conv, at)) text += ", conv " + seconds_text(*seconds);
+  if (const auto seconds = seconds_at(points_of(points, "rank"), at)) text += ", rank " + seconds_text(*seconds);
   const Crossover crossing = crossover(exact, conv);
   switch (crossing.kind) {
     case Crossover::Kind::at:
@@ -257,8 +261,8 @@ std::string RuntimePanel::conditions_text(const RuntimeView& view) {
   convbasis::RunContext context;
   context.threads = setting.threads;
   const int threads = convbasis::thread_count(context);
-  std::string text = fmt::format("d {} · k {} · {} thread{} · {} · float32", setting.d, setting.k, threads,
-                                 threads == 1 ? "" : "s", convbasis::kernel_instruction_set());
+  std::string text = fmt::format("d {} · k {} · degree {} · {} thread{} · {} · float32", setting.d, setting.k, setting.degree,
+                                 threads, threads == 1 ? "" : "s", convbasis::kernel_instruction_set());
   if (!view.earlier.empty()) text += fmt::format(" · faint: k {}, d {}, earlier", view.earlier_setting.k, view.earlier_setting.d);
   return text;
 }

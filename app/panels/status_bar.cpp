@@ -60,10 +60,12 @@ std::string fitting(const std::vector<std::string>& parts, float room) {
 
 void draw_path(const AnalysisResult& result) {
   const auto& analysis = *result.analysis;
-  const std::vector<std::string> parts{analysis.apply.path, fmt::format("{} rescued rows", analysis.apply.rescued_rows()),
-                                       "exact " + seconds_text(analysis.seconds.exact),
-                                       (analysis.fit ? "fit " : "recover ") + seconds_text(analysis.seconds.recover),
-                                       "apply " + seconds_text(analysis.seconds.apply)};
+  const std::string exact = "exact " + seconds_text(analysis.seconds.exact);
+  const std::string found = seconds_text(analysis.seconds.recover);
+  const std::vector<std::string> parts =
+      analysis.rank ? std::vector{analysis.apply.path, exact, "low rank " + found}
+                    : std::vector{analysis.apply.path, fmt::format("{} rescued rows", analysis.apply.rescued_rows()), exact,
+                                  (analysis.fit ? "fit " : "recover ") + found, "apply " + seconds_text(analysis.seconds.apply)};
   const float left = ImGui::GetItemRectMax().x - ImGui::GetWindowPos().x;
   ImGui::PushFont(ui::mono_font());
   const std::string text = fitting(parts, ImGui::GetWindowWidth() - left - 4.0F * ImGui::GetStyle().WindowPadding.x);

@@ -22,6 +22,8 @@ AnalysisRequest clamped(AnalysisRequest request, Index tokens) {
   const convbasis::RecoverOptions defaults;
   request.n = std::clamp<Index>(request.n, 1, std::max<Index>(tokens, 1));
   request.k = std::clamp<Index>(request.k, request.method == Method::fit ? 0 : 1, request.n);
+  if (request.is_svd()) request.k = std::min(request.k, convbasis::svd_rank_limit);
+  request.degree = std::clamp<Index>(request.degree, 0, convbasis::max_exp_degree);
   request.T = std::clamp<Index>(request.T, 1, request.n);
   request.band = std::clamp<Index>(request.band, 0, request.n);
   request.columns = std::clamp<Index>(request.columns, 0, request.n);

@@ -17,6 +17,25 @@ constexpr Index few_tokens = 4096;
 /// Up to here all rows take about a second.
 constexpr Index most_tokens_of_all_rows = 32768;
 
+/// The approximation is made from all probabilities, and their normalisers before.
+bool reads_all_rows(const AnalysisRequest& request) {
+  return request.is_svd() || (request.method == Method::fit && !convbasis::FitWay{}.sampled(request.n));
+}
+
+convbasis::HeadAnalysis<float> approximate(const AnalysisRequest& request,
+                                           const std::shared_ptr<const convbasis::HeadTensors<float>>& tensors,
+                                           const std::shared_ptr<const ExactPart>& exact, const convbasis::RunContext& context) {
+  switch (request.method) {
+    case Method::fit:
+      return convbasis::fit_head(tensors, exact, request.fit_options(), {}, context);
+    case Method::rank:
+      return convbasis::rank_head(tensors, exact, request.rank_options(), context);
+    case Method::recover:
+      break;
+  }
+  return convbasis::recover_head(tensors, exact, request.options(), context, request.starts);
+}
+
 /// The exception being handled. The catch clauses stand here once, for both kinds of job.
 Failure current_failure() {
   try {
@@ -167,13 +186,11 @@ void AnalysisRunner::compute(const AnalysisJob& job, const std::stop_token& stop
     publish(result, stop);
     last_ = result;
   };
-  const bool fit = request.method == Method::fit;
-  if (fit && !convbasis::FitWay{}.sampled(request.n) && !exact->complete()) {
-    // Such a fit reads all probabilities, and their normalisers before.
+  if (request.method == Method::rank) convbasis::require_valid(request.rank_options(), tensors->view(request.n));
+  if (reads_all_rows(request) && !exact->complete()) {
     exact = std::make_shared<const ExactPart>(convbasis::exact_part(tensors->view(request.n), context));
   }
-  auto analysis = fit ? convbasis::fit_head(tensors, exact, request.fit_options(), {}, context)
-                      : convbasis::recover_head(tensors, exact, request.options(), context, request.starts);
+  auto analysis = approximate(request, tensors, exact, context);
   if (request.n > few_tokens) {
     deliver(analysis, false);
     if (exact->rows.empty()) {

@@ -73,15 +73,26 @@ void ErrorCurve::compute() {
     const std::lock_guard lock(curve_->mutex);
     curve_->complete = false;
   }
-  // The basis lives as long as the task: while points are missing.
-  auto basis = std::make_shared<std::optional<convbasis::ConvBasis<float>>>();
-  worker_.start([curve = curve_, analysis = analysis_, basis, target = target_](const std::stop_token& stop) {
-    return add_point(*curve, *analysis, *basis, target, stop);
+  // The parts live as long as the task: while points are missing.
+  auto parts = std::make_shared<std::optional<Parts>>();
+  worker_.start([curve = curve_, analysis = analysis_, parts, target = target_](const std::stop_token& stop) {
+    return add_point(*curve, *analysis, *parts, target, stop);
   });
 }
 
-bool ErrorCurve::add_point(Curve& curve, const Analysis& analysis, std::optional<convbasis::ConvBasis<float>>& basis,
-                           double target, const std::stop_token& stop) {
+ErrorCurve::Parts ErrorCurve::find_parts(const Curve& curve, const Analysis& analysis, const convbasis::RunContext& context) {
+  if (analysis.rank) {
+    return {.basis = {},
+            .factors = convbasis::probability_factors<float>(analysis.head(), analysis.rank->lse, curve.largest, context)};
+  }
+  convbasis::RecoverOptions options = analysis.options;
+  options.k = curve.largest;
+  return {.basis = convbasis::recover<float>(convbasis::HeadScores<float>(analysis.head()), options, context).basis,
+          .factors = {}};
+}
+
+bool ErrorCurve::add_point(Curve& curve, const Analysis& analysis, std::optional<Parts>& parts, double target,
+                           const std::stop_token& stop) {
   convbasis::RunContext context;
   context.stop = stop;
   std::vector<KError> points;
@@ -89,17 +100,15 @@ bool ErrorCurve::add_point(Curve& curve, const Analysis& analysis, std::optional
     const std::lock_guard lock(curve.mutex);
     points = curve.points;
   }
-  if (!basis) {
-    convbasis::RecoverOptions options = analysis.options;
-    options.k = curve.largest;
-    basis = convbasis::recover<float>(convbasis::HeadScores<float>(analysis.head()), options, context).basis;
-  }
-  const auto k = next_k(points, ladder_of(curve.largest, analysis.n, basis->count()), target);
+  if (!parts) parts = find_parts(curve, analysis, context);
+  const auto k = next_k(points, ladder_of(curve.largest, analysis.n, parts->count()), target);
   if (k) {
     const convbasis::ExactPart<float>& exact = *analysis.exact;
     const std::array ks{*k};
-    const auto added =
-        convbasis::error_by_k<float>(analysis.head(), exact.rows, convbasis::view(exact.output), *basis, ks, {}, context);
+    const auto rows = convbasis::view(exact.output);
+    const auto added = parts->factors
+                           ? convbasis::error_by_rank<float>(analysis.head(), exact.rows, rows, *parts->factors, ks, context)
+                           : convbasis::error_by_k<float>(analysis.head(), exact.rows, rows, *parts->basis, ks, {}, context);
     points.insert(std::ranges::upper_bound(points, *k, {}, &KError::k), added.front());
   }
   const std::lock_guard lock(curve.mutex);

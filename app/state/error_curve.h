@@ -4,6 +4,7 @@
 
 #include "analysis/error_by_k.h"
 #include "analysis/head_analysis.h"
+#include "analysis/yardsticks.h"
 #include "state/analysis_request.h"
 #include "state/idle_worker.h"
 
@@ -27,8 +28,8 @@ struct ErrorCurveView {
   std::string failure;         ///< why it never will be; empty normally
 };
 
-/// Computes the curve of one request at a time, whatever its k is: from one recovery with the largest k. First 1, 2, 3, 4, 6, 8,
-/// ..., then the k between two of them where the target error is passed. Recent curves are kept.
+/// Computes the curve of one request at a time, whatever its k is: from one recovery, or one SVD, with the largest k. First 1, 2,
+/// 3, 4, 6, 8, ..., then the k between two of them where the target error is passed. Recent curves are kept.
 ///
 /// All methods are for one thread (the window's) and return at once; `wake` is called from a worker when a point has arrived.
 class ErrorCurve {
@@ -60,8 +61,16 @@ class ErrorCurve {
     bool complete = false;
   };
 
+  /// What all points are computed from: one of the two, once there is anything.
+  struct Parts {
+    std::optional<convbasis::ConvBasis<float>> basis;
+    std::optional<convbasis::MatrixFactors<float>> factors;
+    Index count() const { return factors ? factors->left.cols() : basis->count(); }
+  };
+
   void compute();
-  static bool add_point(Curve& curve, const Analysis& analysis, std::optional<convbasis::ConvBasis<float>>& basis, double target,
+  static Parts find_parts(const Curve& curve, const Analysis& analysis, const convbasis::RunContext& context);
+  static bool add_point(Curve& curve, const Analysis& analysis, std::optional<Parts>& parts, double target,
                         const std::stop_token& stop);
 
   double target_ = 0.05;

@@ -176,6 +176,27 @@ void write_lag_npy(const ValueFile& file, const convbasis::ConvBasis<float>& bas
   writer.commit();
 }
 
+/// One line for each row of the matrix: which row, and its numbers, under `names`.
+void write_named(const ValueFile& file, const Matrix<float>& matrix, const std::vector<std::string>& names,
+                 const std::vector<Index>& rows, const RunContext& context) {
+  context.check();
+  if (file.format == ValueFormat::npy) {
+    convbasis::write_npy<float>(file.path, convbasis::view(matrix));
+    return;
+  }
+  require_csv_size(file, matrix.rows(), matrix.cols());
+  CsvWriter csv(file, context);
+  csv.text("row");
+  for (const std::string& name : names) csv.text("," + name);
+  csv.end_line();
+  for (Index i = 0; i < matrix.rows(); ++i) {
+    csv.integer(rows.empty() ? i : rows[static_cast<std::size_t>(i)]);
+    for (Index j = 0; j < matrix.cols(); ++j) csv.number(matrix(i, j));
+    csv.end_line();
+  }
+  csv.commit();
+}
+
 std::string quoted_cell(const std::string& cell) {
   if (cell.find_first_of(",\"\r\n") == std::string::npos) return cell;
   std::string quoted = "\"";
@@ -257,6 +278,16 @@ void write_lag_vectors(const ValueFile& file, const convbasis::ConvBasis<float>&
   file.format == ValueFormat::npy ? write_lag_npy(file, basis, context) : write_lag_csv(file, basis, context);
 }
 
+void write_factors(const ValueFile& file, const convbasis::MatrixFactors<float>& factors, const RunContext& context) {
+  Matrix<float> both(factors.left.rows(), factors.left.cols() + factors.right.cols());
+  both << factors.left, factors.right;
+  std::vector<std::string> names;
+  for (const char* side : {"u", "v"}) {
+    for (Index c = 0; c < factors.left.cols(); ++c) names.push_back(fmt::format("{}_{}", side, c + 1));
+  }
+  write_named(file, both, names, {}, context);
+}
+
 void write_starts(const ValueFile& file, const convbasis::ConvBasis<float>& basis) {
   CsvWriter csv(file, {});
   csv.text("segment,start,end,extent\n");
@@ -288,22 +319,9 @@ void write_row_errors(const ValueFile& file, const convbasis::ErrorReport& error
 }
 
 void write_matrix(const ValueFile& file, const Matrix<float>& matrix, const std::vector<Index>& rows, const RunContext& context) {
-  context.check();
-  if (file.format == ValueFormat::npy) {
-    convbasis::write_npy<float>(file.path, convbasis::view(matrix));
-    return;
-  }
-  require_csv_size(file, matrix.rows(), matrix.cols());
-  CsvWriter csv(file, context);
-  csv.text("row");
-  for (Index j = 0; j < matrix.cols(); ++j) csv.text(fmt::format(",y_{}", j + 1));
-  csv.end_line();
-  for (Index i = 0; i < matrix.rows(); ++i) {
-    csv.integer(rows.empty() ? i : rows[static_cast<std::size_t>(i)]);
-    for (Index j = 0; j < matrix.cols(); ++j) csv.number(matrix(i, j));
-    csv.end_line();
-  }
-  csv.commit();
+  std::vector<std::string> names;
+  for (Index j = 0; j < matrix.cols(); ++j) names.push_back(fmt::format("y_{}", j + 1));
+  write_named(file, matrix, names, rows, context);
 }
 
 void write_table(const ValueFile& file, const ValueTable& table) {

@@ -59,6 +59,10 @@ void write_map_values(const ValueFile& file, const convbasis::HeadAnalysis<float
 void write_lag_vectors(const ValueFile& file, const convbasis::ConvBasis<float>& basis,
                        const convbasis::RunContext& context = {});
 
+/// The factors of an SVD, n x 2k: U and V Sigma, largest singular value first, side by side, one row for each token.
+void write_factors(const ValueFile& file, const convbasis::MatrixFactors<float>& factors,
+                   const convbasis::RunContext& context = {});
+
 /// CSV only: segment, start, end, extent.
 void write_starts(const ValueFile& file, const convbasis::ConvBasis<float>& basis);
 

@@ -10,41 +10,23 @@ namespace rung = convbasis::rung;
 
 void HeadLadder::want(std::shared_ptr<const Analysis> analysis, const AnalysisRequest& request) {
   analysis_ = std::move(analysis);
-  wanted_.reset();
-  if (!analysis_) return;
-  wanted_ = {.source = request.source,
-             .layer = request.layer,
-             .head = request.head,
-             .n = request.n,
-             .k = request.k,
-             .band = request.band,
-             .columns = request.columns,
-             .rows = std::ssize(analysis_->exact->rows)};
-}
-
-void HeadLadder::show(bool shown) {
-  if (shown_ == shown) return;
-  shown_ = shown;
-  if (!shown && job_.busy()) {
-    job_.cancel();
-    asked_.reset();
-  }
+  if (!analysis_) return job_.want({});
+  job_.want(Key{.source = request.source,
+                .layer = request.layer,
+                .head = request.head,
+                .n = request.n,
+                .k = request.k,
+                .band = request.band,
+                .columns = request.columns,
+                .rows = std::ssize(analysis_->exact->rows)});
 }
 
 void HeadLadder::poll() {
-  if (auto made = job_.take()) {
-    ladder_ = std::make_shared<const Ladder>(std::move(*made));
-    made_of_ = asked_;
-  }
-  if (!shown_ || !wanted_ || wanted_ == asked_) return;
-  asked_ = wanted_;
-  if (wanted_ == made_of_) {
-    job_.cancel();  // back to what is there already
-    return;
-  }
-  const convbasis::LadderOptions options{.band = wanted_->band, .columns = wanted_->columns, .k = wanted_->k};
-  job_.start([analysis = analysis_, options](const convbasis::RunContext& context) {
-    return convbasis::make_ladder<float>(analysis->head(), *analysis->exact, options, context);
+  job_.poll([this](const Key& key) {
+    const convbasis::LadderOptions options{.band = key.band, .columns = key.columns, .k = key.k};
+    return [analysis = analysis_, options](const convbasis::RunContext& context) {
+      return convbasis::make_ladder<float>(analysis->head(), *analysis->exact, options, context);
+    };
   });
 }
 

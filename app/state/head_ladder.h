@@ -5,11 +5,10 @@
 #include "analysis/head_analysis.h"
 #include "analysis/ladder.h"
 #include "state/analysis_request.h"
-#include "state/latest_job.h"
+#include "state/watched_job.h"
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
 namespace convscope {
@@ -29,17 +28,17 @@ class HeadLadder {
   /// none. What only Recover reads changes nothing.
   void want(std::shared_ptr<const Analysis> analysis, const AnalysisRequest& request);
   /// Nothing is begun while it is not; what runs is stopped.
-  void show(bool shown);
+  void show(bool shown) { job_.show(shown); }
   /// Takes what has finished, and begins what is wanted. Call once a frame.
   void poll();
 
   /// The last one that was made; null before the first.
-  const std::shared_ptr<const Ladder>& ladder() const { return ladder_; }
+  const std::shared_ptr<const Ladder>& ladder() const { return job_.result(); }
   /// ladder() is not that of the wanted request.
-  bool stale() const { return made_of_ != wanted_; }
+  bool stale() const { return job_.stale(); }
   bool busy() const { return job_.busy(); }
   /// The wanted one is still to come.
-  bool pending() const { return shown_ && wanted_ && stale() && failure().empty(); }
+  bool pending() const { return job_.pending(); }
   /// Why there is none for the wanted request, one line; empty normally.
   std::string failure() const { return job_.failure(); }
 
@@ -53,12 +52,7 @@ class HeadLadder {
   };
 
   std::shared_ptr<const Analysis> analysis_;
-  bool shown_ = false;
-  std::optional<Key> wanted_;
-  std::optional<Key> asked_;    ///< what the job was begun for
-  std::optional<Key> made_of_;  ///< what ladder_ is of
-  std::shared_ptr<const Ladder> ladder_;
-  LatestJob<Ladder> job_;  ///< last: its thread ends before the rest goes
+  WatchedJob<Key, Ladder> job_;  ///< last: its thread ends before the rest goes
 };
 
 /// What a rung is made of, for people: "16 columns + band of 64".

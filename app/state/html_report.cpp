@@ -73,6 +73,14 @@ Facts parameter_facts(const Provenance& provenance) {
             {"columns", fmt::format("{}", provenance.fit_options.columns)},
             {"precision", "float32"}};
   }
+  if (provenance.method == Method::rank) {
+    const bool svd = provenance.rank_options.kind == convbasis::RankKind::svd;
+    return {{"method", svd ? "rank, truncated SVD" : "rank, polynomial features"},
+            svd ? std::pair<std::string, std::string>{"k", fmt::format("{}", provenance.rank_options.k)}
+                : std::pair<std::string, std::string>{"degree", fmt::format("{}", provenance.rank_options.degree)},
+            {"rank", fmt::format("{}", provenance.k_found)},
+            {"precision", "float32"}};
+  }
   return {{"method", "recover"},
           {"k asked, found", fmt::format("{}, {}", options.k, provenance.k_found)},
           {"T", fmt::format("{}", options.T)},
@@ -80,6 +88,16 @@ Facts parameter_facts(const Provenance& provenance) {
           {"eps", fmt::format("{}", options.eps)},
           {"search", std::string(convbasis::name_of(options.search))},
           {"precision", "float32"}};
+}
+
+/// What only this method has to say.
+std::pair<std::string, std::string> last_fact(const convbasis::HeadAnalysis<float>& analysis) {
+  if (analysis.rank && analysis.rank->features) {
+    return {"rows whose weights are not positive", fmt::format("{}", analysis.rank->features->not_positive)};
+  }
+  if (analysis.rank) return {"relative error with what is above the diagonal", short_number(analysis.rank->unmasked_error)};
+  if (analysis.fit) return {"rounds of the fit", fmt::format("{}", analysis.fit->rounds)};
+  return {"monotone", analysis.recovery.monotone ? "yes" : "no: the binary search may have missed a start"};
 }
 
 Facts error_facts(const convbasis::HeadAnalysis<float>& analysis) {
@@ -92,15 +110,16 @@ Facts error_facts(const convbasis::HeadAnalysis<float>& analysis) {
           {"rows of total variation", fmt::format("{}", error.total_variation_rows)},
           {"largest |S~ − S|", short_number(error.max_score_error)},
           {"bound on |Y~ − Y|", analysis.bound ? short_number(*analysis.bound) : "none"},
-          analysis.fit ? std::pair<std::string, std::string>{"rounds of the fit", fmt::format("{}", analysis.fit->rounds)}
-                       : std::pair<std::string, std::string>{
-                             "monotone", analysis.recovery.monotone ? "yes" : "no: the binary search may have missed a start"}};
+          last_fact(analysis)};
 }
 
 Facts work_facts(const convbasis::HeadAnalysis<float>& analysis) {
   const auto& seconds = analysis.seconds;
   return {{"exact attention", seconds_text(seconds.exact)},
-          {analysis.fit ? "fit" : "Recover", seconds_text(seconds.recover)},
+          {analysis.rank  ? "low rank"
+           : analysis.fit ? "fit"
+                          : "Recover",
+           seconds_text(seconds.recover)},
           {"apply", seconds_text(seconds.apply)},
           {"instructions", convbasis::kernel_instruction_set()},
           {"path", analysis.apply.path},
@@ -109,6 +128,7 @@ Facts work_facts(const convbasis::HeadAnalysis<float>& analysis) {
 
 void append_starts(std::string& page, const AnalysisResult& result) {
   const auto& basis = result.analysis->recovery.basis;
+  if (basis.count() == 0) return;
   page += "<section><h2>Segments</h2><table class=\"list\">\n<tr><th>segment</th><th>start</th><th>extent</th></tr>\n";
   for (Index r = 0; r < std::min(basis.count(), most_starts); ++r) {
     page += fmt::format("<tr><td class=\"number\">u{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>\n", r + 1,

@@ -7,12 +7,38 @@
 
 namespace convscope {
 
+namespace {
+
+/// The smallest and the largest of values[first], ..., values[end - 1], in their order.
+void add_extremes(LagCurve& curve, std::span<const float> values, std::size_t first, std::size_t end) {
+  std::size_t smallest = first;
+  std::size_t largest = first;
+  for (std::size_t place = first + 1; place < end; ++place) {
+    if (values[place] < values[smallest]) smallest = place;
+    if (values[place] > values[largest]) largest = place;
+  }
+  const auto add = [&](std::size_t place) {
+    curve.lag.push_back(static_cast<double>(place));
+    curve.value.push_back(values[place]);
+  };
+  add(std::min(smallest, largest));
+  if (smallest != largest) add(std::max(smallest, largest));
+}
+
+}  // namespace
+
+LagCurve thin_evenly(std::span<const float> values, std::size_t points) {
+  LagCurve curve;
+  const std::size_t bins = std::max<std::size_t>(points / 2, 1);
+  const std::size_t width = points >= values.size() ? 1 : (values.size() + bins - 1) / bins;
+  for (std::size_t first = 0; first < values.size(); first += width) {
+    add_extremes(curve, values, first, std::min(first + width, values.size()));
+  }
+  return curve;
+}
+
 LagCurve thin_curve(std::span<const float> values, std::size_t points) {
   LagCurve curve;
-  const auto add = [&](std::size_t lag) {
-    curve.lag.push_back(static_cast<double>(lag));
-    curve.value.push_back(values[lag]);
-  };
   // Two points a bin; bins of equal width on the axis, so the first ones hold at most one lag each.
   const double bins_per_unit =
       static_cast<double>(std::max<std::size_t>(points / 2, 1)) / std::log2(1.0 + static_cast<double>(values.size()));
@@ -28,15 +54,8 @@ LagCurve thin_curve(std::span<const float> values, std::size_t points) {
     return end;
   };
   for (std::size_t first = 0; first < values.size();) {
-    std::size_t smallest = first;
-    std::size_t largest = first;
     const std::size_t next = end_of_bin(first);
-    for (std::size_t lag = first + 1; lag < next; ++lag) {
-      if (values[lag] < values[smallest]) smallest = lag;
-      if (values[lag] > values[largest]) largest = lag;
-    }
-    add(std::min(smallest, largest));
-    if (smallest != largest) add(std::max(smallest, largest));
+    add_extremes(curve, values, first, next);
     first = next;
   }
   return curve;

@@ -18,6 +18,9 @@ struct LagCurve {
 /// plot's log2(1 + lag) axis, the bin keeps its smallest and largest value, so that no peak is lost. Cost O(values.size()).
 LagCurve thin_curve(std::span<const float> values, std::size_t points);
 
+/// The same for an axis that is not logarithmic: all bins hold as many numbers.
+LagCurve thin_evenly(std::span<const float> values, std::size_t points);
+
 /// The smallest and the largest of the finite values that are at least `least`; {0, 1} when there are none.
 Range range_of(std::span<const LagCurve> curves, double least);
 

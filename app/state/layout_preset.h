@@ -8,8 +8,9 @@
 
 namespace convscope {
 
-/// explore: everything at once. teach: larger type and a wider left column. compare: a taller row of maps.
-enum class LayoutPreset : std::uint8_t { explore, teach, compare };
+/// explore: everything at once. teach: larger type and a wider left column. compare: a taller row of maps. train: a wide panel of
+/// training.
+enum class LayoutPreset : std::uint8_t { explore, teach, compare, train };
 
 constexpr std::string_view name_of(LayoutPreset preset) {
   switch (preset) {
@@ -19,12 +20,14 @@ constexpr std::string_view name_of(LayoutPreset preset) {
       return "teach";
     case LayoutPreset::compare:
       return "compare";
+    case LayoutPreset::train:
+      return "train";
   }
   return "explore";
 }
 
 constexpr std::optional<LayoutPreset> layout_preset(std::string_view name) {
-  for (const LayoutPreset preset : {LayoutPreset::explore, LayoutPreset::teach, LayoutPreset::compare}) {
+  for (const LayoutPreset preset : {LayoutPreset::explore, LayoutPreset::teach, LayoutPreset::compare, LayoutPreset::train}) {
     if (name == name_of(preset)) return preset;
   }
   return std::nullopt;

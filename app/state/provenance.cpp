@@ -71,6 +71,14 @@ std::string hint_text(const convbasis::ActivationHints& hints) {
   return text;
 }
 
+/// "kind svd · k 16", "kind features · degree 2 · features 2145".
+std::string rank_text(const Provenance& provenance) {
+  const convbasis::RankOptions& options = provenance.rank_options;
+  const std::string kind = fmt::format("kind {} · ", convbasis::name_of(options.kind));
+  if (options.kind == convbasis::RankKind::svd) return kind + fmt::format("k {}", options.k);
+  return kind + fmt::format("degree {} · features {}", options.degree, provenance.k_found);
+}
+
 }  // namespace
 
 Provenance provenance_of(const AnalysisResult& result) {
@@ -85,7 +93,8 @@ Provenance provenance_of(const AnalysisResult& result) {
           .method = result.request.method,
           .options = analysis.options,
           .fit_options = analysis.fit_options,
-          .k_found = analysis.recovery.basis.count(),
+          .rank_options = analysis.rank ? analysis.rank->options : convbasis::RankOptions{},
+          .k_found = analysis.rank ? analysis.rank->rank : analysis.recovery.basis.count(),
           .version = CONVSCOPE_VERSION};
 }
 
@@ -100,11 +109,14 @@ std::string provenance_line(const Provenance& provenance) {
   if (const auto* planted = std::get_if<convbasis::PlantedOptions>(&provenance.recipe)) {
     line += " · planted " + planted_specification(*planted);
   }
-  line += fmt::format(" · method {} · k {} (found {}) · ", name_of(provenance.method), options.k, provenance.k_found);
-  if (provenance.method == Method::fit) {
-    line += fmt::format("band {} · columns {}", provenance.fit_options.band, provenance.fit_options.columns);
+  line += fmt::format(" · method {} · ", name_of(provenance.method));
+  const std::string k = fmt::format("k {} (found {})", options.k, provenance.k_found);
+  if (provenance.method == Method::rank) {
+    line += rank_text(provenance);
+  } else if (provenance.method == Method::fit) {
+    line += fmt::format("{} · band {} · columns {}", k, provenance.fit_options.band, provenance.fit_options.columns);
   } else {
-    line += fmt::format("T {} · delta {} · eps {} · search {}", options.T, options.delta, options.eps,
+    line += fmt::format("{} · T {} · delta {} · eps {} · search {}", k, options.T, options.delta, options.eps,
                         convbasis::name_of(options.search));
   }
   return line + " · float32 · convscope " + provenance.version;
@@ -124,6 +136,12 @@ std::string reproducing_command(const Provenance& provenance) {
   if (provenance.method == Method::fit) {
     return command + fmt::format(" --method fit --k {} --band {} --columns {}", options.k, provenance.fit_options.band,
                                  provenance.fit_options.columns);
+  }
+  if (provenance.method == Method::rank) {
+    const convbasis::RankOptions& rank = provenance.rank_options;
+    const bool svd = rank.kind == convbasis::RankKind::svd;
+    return command + fmt::format(" --method rank --rank-kind {} {} {}", convbasis::name_of(rank.kind), svd ? "--k" : "--degree",
+                                 svd ? rank.k : rank.degree);
   }
   return command + fmt::format(" --k {} --T {} --delta {} --eps {} --search {}", options.k, options.T, options.delta, options.eps,
                                convbasis::name_of(options.search));

@@ -19,8 +19,9 @@ struct Provenance {
   Method method = Method::recover;
   convbasis::RecoverOptions options;
   convbasis::StructuredOptions fit_options;  ///< of a fit
-  Index k_found = 0;
-  std::string version;  ///< of this program
+  convbasis::RankOptions rank_options;       ///< of low rank
+  Index k_found = 0;                         ///< segments; of low rank its rank
+  std::string version;                       ///< of this program
 };
 
 /// Of a finished analysis (its source and analysis are not null).

@@ -1,19 +1,21 @@
 #include "state/runtime_measurer.h"
 
 #include "analysis/planned_attention.h"
+#include "analysis/rank_approximation.h"
 #include "core/cost_model.h"
 #include "core/threads.h"
 #include "view/runtime_fit.h"
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <utility>
 
 namespace convscope {
 
 namespace {
 
-constexpr std::array<const char*, 4> methods{"exact", "conv_full", "conv_partitioned", "planned"};
+constexpr std::array<const char*, 5> methods{"exact", "conv_full", "conv_partitioned", "planned", "rank"};
 constexpr Index smallest_n = 256;
 constexpr Index largest_n = 32768;
 constexpr std::size_t most_recent = 8;
@@ -28,6 +30,7 @@ convbasis::CurveRequest request_for(const RuntimeSetting& setting, Index n) {
   request.n = {n};
   request.k = {setting.k};
   request.d = setting.d;
+  request.degree = setting.degree;
   request.max_repeats = most_repeats;
   request.seconds_per_point = seconds_per_point;
   request.steady_spread = steady_spread;
@@ -46,6 +49,11 @@ double expected_seconds(std::string_view method, Index n, const RuntimeSetting& 
   constexpr double nanosecond = 1e-9;
   const double exact = convbasis::expected_exact_ns(shape) * nanosecond;
   if (method == "exact") return exact;
+  if (method == "rank") {
+    if (!convbasis::feature_problem(setting.degree, setting.d, setting.d).empty()) return std::numeric_limits<double>::infinity();
+    return exact * convbasis::lowrank_cost(n, setting.d, setting.d, setting.degree) /
+           convbasis::exact_cost(n, setting.d, setting.d);
+  }
   const std::vector<Index> starts = convbasis::expected_starts(n, setting.k);
   if (method == "conv_full") {
     // k segments, each with a transform of every column of V there and back.

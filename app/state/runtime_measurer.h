@@ -23,9 +23,10 @@ using convbasis::Index;
 
 /// What curves depend on; other than n.
 struct RuntimeSetting {
-  Index d = 64;     ///< width of query, key and value
-  Index k = 16;     ///< lag vectors of the planted input
-  int threads = 0;  ///< 0: all
+  Index d = 64;      ///< width of query, key and value
+  Index k = 16;      ///< lag vectors of the planted input
+  Index degree = 2;  ///< of the features of method rank
+  int threads = 0;   ///< 0: all
   bool operator==(const RuntimeSetting&) const = default;
 };
 
@@ -40,9 +41,9 @@ struct RuntimeView {
   std::string failure;  ///< one line, with State::failed
 };
 
-/// Measures 256, 512, ... 32768 tokens for exact attention, the conv schemes and the planner, one n after the other. A method
-/// that is expected to take over a second is not run: its time is carried on from the n before and marked. A pause gives up the n
-/// that is being measured, so that no time was taken while something else ran.
+/// Measures 256, 512, ... 32768 tokens for exact attention, the conv schemes, the planner and low rank, one n after the other. A
+/// method that is expected to take over a second is not run: its time is carried on from the n before and marked. A pause gives
+/// up the n that is being measured, so that no time was taken while something else ran.
 ///
 /// All methods are for one thread (the window's) and return at once; `wake` is called from a worker when points have arrived.
 class RuntimeMeasurer {

@@ -3,6 +3,7 @@
 #include "core/errors.h"
 #include "state/json_fields.h"
 #include "state/settings.h"
+#include "state/training_json.h"
 #include "state/user_file.h"
 
 #include <fmt/format.h>
@@ -29,7 +30,11 @@ constexpr std::size_t most_files = 1000;
 constexpr std::size_t most_starts = 100000;
 constexpr std::size_t most_panels = 64;
 
-constexpr std::array methods{std::pair{name_of(Method::recover), Method::recover}, std::pair{name_of(Method::fit), Method::fit}};
+constexpr std::array methods{std::pair{name_of(Method::recover), Method::recover}, std::pair{name_of(Method::fit), Method::fit},
+                             std::pair{name_of(Method::rank), Method::rank}};
+using convbasis::RankKind;
+constexpr std::array rank_kinds{std::pair{name_of(RankKind::svd), RankKind::svd},
+                                std::pair{name_of(RankKind::features), RankKind::features}};
 constexpr std::array searches{std::pair{std::string_view("binary"), convbasis::Search::binary},
                               std::pair{std::string_view("scan"), convbasis::Search::scan}};
 constexpr std::array quantities{std::pair{std::string_view("probability"), convbasis::MapQuantity::probability},
@@ -44,7 +49,8 @@ constexpr std::array colour_maps{
     std::pair{std::string_view("magma"), ColourMap::magma}, std::pair{std::string_view("grey"), ColourMap::grey}};
 constexpr std::array presets{std::pair{name_of(LayoutPreset::explore), LayoutPreset::explore},
                              std::pair{name_of(LayoutPreset::teach), LayoutPreset::teach},
-                             std::pair{name_of(LayoutPreset::compare), LayoutPreset::compare}};
+                             std::pair{name_of(LayoutPreset::compare), LayoutPreset::compare},
+                             std::pair{name_of(LayoutPreset::train), LayoutPreset::train}};
 constexpr std::array attention_kinds{std::pair{std::string_view("probabilities"), convbasis::AttentionKind::probabilities},
                                      std::pair{std::string_view("scores"), convbasis::AttentionKind::scores}};
 constexpr std::array themes{std::pair{std::string_view("dark"), true}, std::pair{std::string_view("light"), false}};
@@ -109,6 +115,8 @@ json request_json(const AnalysisRequest& request) {
                {"search", name_in(searches, request.search)},
                {"band", request.band},
                {"columns", request.columns},
+               {"rank_kind", name_in(rank_kinds, request.rank_kind)},
+               {"degree", request.degree},
                {"all_rows", request.all_rows}};
   if (!request.starts.empty()) written["starts"] = request.starts;
   return written;
@@ -188,6 +196,8 @@ void read_request(const JsonFields& fields, AnalysisRequest& request) {
   fields.read("search", searches, request.search);
   fields.read("band", 0, largest_index, request.band);
   fields.read("columns", 0, largest_index, request.columns);
+  fields.read("rank_kind", rank_kinds, request.rank_kind);
+  fields.read("degree", 0, convbasis::max_exp_degree, request.degree);
   fields.read("all_rows", request.all_rows);
   request.starts = fields.ascending("starts", most_starts, 0, largest_index);
 }
@@ -251,6 +261,7 @@ std::string session_text(const SavedSession& session, const fs::path& folder) {
                      {"source", source_json(session, folder)},
                      {"request", request_json(session.request)},
                      {"view", view_json(session)},
+                     {"training", training_json(session.training)},
                      {"look",
                       {{"theme", name_in(themes, session.dark)},
                        {"ui_scale", session.ui_scale},
@@ -274,6 +285,7 @@ SavedSession parse_session(std::string_view text, const fs::path& path) {
   read_request(fields.object("request"), session.request);
   read_view(fields.object("view"), session);
   read_look(fields.object("look"), session);
+  session.training = read_training(fields.object("training"));
   return session;
 }
 

@@ -5,6 +5,7 @@
 #include "state/analysis_request.h"
 #include "state/layout_preset.h"
 #include "state/source.h"
+#include "state/training_request.h"
 #include "state/undo.h"
 
 #include <filesystem>
@@ -32,6 +33,7 @@ struct SavedSession {
   std::vector<std::string> panels;  ///< those shown, by their short names
   bool dark = true;
   double ui_scale = 1.0;
+  TrainingRequest training;  ///< the form of the Training panel
 };
 
 /// True for names that end as session files do.

@@ -28,6 +28,8 @@ Rgb colour_of(Subject subject, bool dark) {
       return from_hex(0xd55e00);
     case Subject::gpu:
       return from_hex(0xcc79a7);
+    case Subject::estimate:
+      return from_hex(0x56b4e9);
   }
   return {};
 }

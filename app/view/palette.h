@@ -14,7 +14,7 @@ struct Rgb {
 };
 
 /// What a colour stands for.
-enum class Subject : std::uint8_t { exact, conv, conv_full, rank, residual, gpu };
+enum class Subject : std::uint8_t { exact, conv, conv_full, rank, residual, gpu, estimate };
 
 /// The colour of `subject`. Exact is the set's black, which on a dark surface turns into a light grey.
 Rgb colour_of(Subject subject, bool dark);

@@ -55,6 +55,9 @@ App::App(const AppOptions& options, LoadedSettings loaded)
       error_curve_([this] { wake(); }),
       ladder_([this] { wake(); }),
       runtime_([this] { wake(); }),
+      training_([this] { wake(); }),
+      training_times_([this] { wake(); }),
+      head_gradients_([this] { wake(); }),
       maps_([this] { wake(); }),
       heads_([this] { wake(); }),
       exporter_([this] { wake(); }) {
@@ -119,6 +122,11 @@ void App::make_panels() {
               }},
              {"heads", heads_window, [this] { heads_.draw(session_, view_.colour_map); }},
              {"runtime", runtime_window, [this] { runtime_panel_.draw(session_, runtime_), runtime_shown_ = true; }},
+             {"training", training_window,
+              [this] {
+                training_panel_.draw(session_, training_, training_times_, head_gradients_);
+                gradients_shown_ = training_panel_.page() == TrainingPanel::Page::head;
+              }},
              {"compare", compare_window, [this] { draw_compare(); }},
              {"log", log_window, [this] { log_.draw(messages_); }}};
   for (PanelEntry& entry : panels_) entry.open = std::ranges::find(settings_.hidden, entry.id) == settings_.hidden.end();
@@ -127,6 +135,13 @@ void App::make_panels() {
 PanelEntry* App::panel(std::string_view id) {
   const auto found = std::ranges::find(panels_, id, &PanelEntry::id);
   return found == panels_.end() ? nullptr : &*found;
+}
+
+void App::bring_to_front(std::string_view id) {
+  PanelEntry* entry = panel(id);
+  if (!entry) return;
+  entry->open = true;
+  panel_to_focus_ = entry->window;
 }
 
 bool App::is_open(std::string_view id) const {
@@ -142,7 +157,8 @@ void App::wake() {
 bool App::settled() const {
   return !session_.busy() && !session_.awaits_poll() && maps_.settled() && heads_.settled() && !restoring_ && !view_wanted_ &&
          (!slot_b_ || (!slot_b_->session.busy() && !slot_b_->session.awaits_poll() && slot_b_->maps.settled())) &&
-         !exporter_.busy() && !roles_.busy() && error_curve_.state() != IdleWorker::State::running && !ladder_.pending();
+         !exporter_.busy() && !roles_.busy() && error_curve_.state() != IdleWorker::State::running && !ladder_.pending() &&
+         !training_.busy() && !training_times_.busy() && !head_gradients_.pending();
 }
 
 double App::next_frame_time() const {
@@ -153,6 +169,7 @@ double App::next_frame_time() const {
   if (glfwGetTime() - last_event_ < 1.0) every(0.1);                            // a tooltip waits for the mouse to rest
   if (history_.unsettled()) every(0.2);                                         // a change waits to rest
   if (glfwGetTime() - last_input_ < 2.0 * rest_before_background) every(0.25);  // background work goes on after a while
+  if (training_times_.pending() && !training_times_.busy()) every(0.25);        // they wait for rest
   if (ImGui::GetIO().WantTextInput) every(0.25);                                // a text cursor blinks
   const bool unsaved = !settings_file_.empty() && ImGui::GetCurrentContext()->SettingsDirtyTimer > 0.0F;
   if (unsaved) every(0.5);  // frames count down to saving the layout
@@ -323,7 +340,7 @@ void App::draw_menu_bar() {
 }
 
 void App::draw_panels() {
-  curve_shown_ = runtime_shown_ = ladder_shown_ = false;
+  curve_shown_ = runtime_shown_ = ladder_shown_ = gradients_shown_ = false;
   draw_maps();
   for (PanelEntry& entry : panels_) {
     if (!entry.open) continue;
@@ -354,15 +371,19 @@ void App::pace_background() {
   error_curve_.pause(!curve_shown_ || !at_rest);
   ladder_.show(ladder_shown_);
   ladder_.poll();
+  head_gradients_.show(gradients_shown_);
+  head_gradients_.poll();
   // Times are worth something only when nothing at all runs beside them.
-  const bool alone = at_rest && error_curve_.state() == IdleWorker::State::idle && heads_.settled() && !exporter_.busy() && !ladder_.pending();
-  runtime_.pause(!measure_ || !runtime_shown_ || !alone);
+  const bool alone = at_rest && error_curve_.state() == IdleWorker::State::idle && heads_.settled() && !exporter_.busy() &&
+                     !ladder_.pending() && !training_.busy() && !head_gradients_.pending();
+  training_times_.pause(!alone);
+  runtime_.pause(!measure_ || !runtime_shown_ || !alone || training_times_.busy());
 }
 
 void App::draw_maps() {
   const AnalysisResult& result = session_.result();
   const auto assessed = result.analysis && result.analysis->assessed() ? result.analysis : nullptr;
-  error_curve_.want(result.request.method == Method::recover ? assessed : nullptr, result.request);
+  error_curve_.want(result.request.has_error_curve() ? assessed : nullptr, result.request);
   ladder_.want(assessed, result.request);
   MapsInput input;
   input.analysis = result.analysis;

@@ -12,7 +12,9 @@
 #include "panels/runtime_panel.h"
 #include "panels/source_panel.h"
 #include "panels/tensor_roles.h"
+#include "panels/training_panel.h"
 #include "state/error_curve.h"
+#include "state/head_gradients.h"
 #include "state/head_ladder.h"
 #include "state/map_view.h"
 #include "state/messages.h"
@@ -20,6 +22,8 @@
 #include "state/session.h"
 #include "state/session_file.h"
 #include "state/settings.h"
+#include "state/training_runner.h"
+#include "state/training_times.h"
 #include "state/undo.h"
 #include "window/actions.h"
 #include "window/exporter.h"
@@ -72,8 +76,9 @@ class App {
   bool closed() const { return glfwWindowShouldClose(platform_.window()) != GLFW_FALSE; }
   /// True when nothing is being computed and all that is on screen is complete.
   bool settled() const;
-  /// True while runtime curves are being measured or about to be; settled() does not wait for them.
-  bool measuring() const { return measure_ && runtime_.state() != IdleWorker::State::idle; }
+  /// True while runtime curves are being measured or about to be, which they are in sight only; settled() does not wait for
+  /// them.
+  bool measuring() const { return measure_ && runtime_shown_ && runtime_.state() != IdleWorker::State::idle; }
   std::size_t frames_drawn() const { return frames_drawn_; }
 
   Session& session() { return session_; }
@@ -103,6 +108,12 @@ class App {
   ErrorCurve& error_curve() { return error_curve_; }
   const HeadLadder& ladder() const { return ladder_; }
   RuntimeMeasurer& runtime() { return runtime_; }
+  TrainingPanel& training() { return training_panel_; }
+  TrainingRunner& training_runner() { return training_; }
+  TrainingTimes& training_times() { return training_times_; }
+  const HeadGradients& head_gradients() const { return head_gradients_; }
+  /// Brings a panel to the front, opening it if need be.
+  void bring_to_front(std::string_view id);
   /// Begins an export as the dialog does. False while another one runs, or without an analysis.
   bool start_export(const ExportWish& wish) { return exporter_.start(wish, export_inputs()); }
   const Exporter& exporter() const { return exporter_; }
@@ -208,18 +219,23 @@ class App {
   BasisPanel basis_;
   ResidualErrorsPanel errors_;
   RuntimePanel runtime_panel_;
+  TrainingPanel training_panel_;
   bool measure_;
   LogPanel log_;
   ComparePanel compare_;
-  bool curve_shown_ = false;    ///< in this frame
-  bool runtime_shown_ = false;  ///< likewise
-  bool ladder_shown_ = false;   ///< likewise
+  bool curve_shown_ = false;      ///< in this frame
+  bool runtime_shown_ = false;    ///< likewise
+  bool ladder_shown_ = false;     ///< likewise
+  bool gradients_shown_ = false;  ///< likewise, those of the head
   // Last: their threads call wake(), and their textures go before the context.
   Session session_;
   TensorRolesDialog roles_;
   ErrorCurve error_curve_;
   HeadLadder ladder_;
   RuntimeMeasurer runtime_;
+  TrainingRunner training_;
+  TrainingTimes training_times_;
+  HeadGradients head_gradients_;
   AttentionMaps maps_;
   HeadsPanel heads_;
   Exporter exporter_;

@@ -209,10 +209,10 @@ void App::add_map_actions() {
 }
 
 void App::add_panel_actions() {
-  constexpr std::array keys{ImGuiKey_1, ImGuiKey_2, ImGuiKey_3};
-  constexpr std::array presets{LayoutPreset::explore, LayoutPreset::teach, LayoutPreset::compare};
+  constexpr std::array keys{ImGuiKey_1, ImGuiKey_2, ImGuiKey_3, ImGuiKey_4};
+  constexpr std::array presets{LayoutPreset::explore, LayoutPreset::teach, LayoutPreset::compare, LayoutPreset::train};
   constexpr std::array helps{"Everything at once", "Larger type and a wider left column, for a projector",
-                             "A taller row of maps, for two heads"};
+                             "A taller row of maps, for two heads", "A wide panel of training"};
   for (std::size_t i = 0; i < presets.size(); ++i) {
     actions_.add({.id = "layout." + std::string(name_of(presets[i])),
                   .menu = "View/Layout",

@@ -120,6 +120,7 @@ void App::restore(SavedSession saved) {
   } else {
     session_.open_example(choice);
   }
+  training_panel_.set_request(saved.training);
   restoring_ = std::move(saved);
 }
 
@@ -173,6 +174,7 @@ SavedSession App::saved_session() const {
   saved.preset = settings_.preset;
   saved.dark = settings_.dark;
   saved.ui_scale = settings_.ui_scale;
+  saved.training = training_panel_.request();
   for (const PanelEntry& entry : panels_) {
     if (entry.open) saved.panels.push_back(entry.id);
   }

@@ -60,12 +60,17 @@ void plan_plot(Work& work, const AnalysisResult& result, const Panel& panel, con
   }
 }
 
+const char* basis_title(const AnalysisResult& result) {
+  if (result.analysis->rank) return result.analysis->rank->features ? "Exp and its polynomial" : "Singular vectors";
+  return "Lag vectors of the conv basis";
+}
+
 void plan_pictures(Work& work, const ExportWish& wish, const AnalysisResult& result, const Exporter::Inputs& inputs,
                    const std::vector<Theme>& themes) {
   const auto maps = [&](std::vector<MapKind> kinds) {
     plan_maps(work, result, inputs.view, std::move(kinds), wish.scale, themes);
   };
-  const auto basis = [&] { plan_plot(work, result, inputs.basis, "Lag vectors of the conv basis", themes); };
+  const auto basis = [&] { plan_plot(work, result, inputs.basis, basis_title(result), themes); };
   const auto errors = [&] { plan_plot(work, result, inputs.errors, "Error by row", themes); };
   switch (wish.item) {
     case ExportItem::exact_map:
@@ -111,6 +116,11 @@ void require_assessed(const convbasis::HeadAnalysis<float>& analysis) {
   throw convbasis::InvalidArgument("Output and errors are still being computed; export them when the progress bar is gone.");
 }
 
+void require_factors(const convbasis::HeadAnalysis<float>& analysis) {
+  if (!analysis.rank || analysis.rank->options.kind == convbasis::RankKind::svd) return;
+  throw convbasis::InvalidArgument("Polynomial features are made as they are used: there are no factors to export.");
+}
+
 void write_values(const ExportWish& wish, const AnalysisResult& result, const MapView& view, const RunContext& context) {
   const auto& analysis = *result.analysis;
   const ValueFile file{wish.path, wish.format == ExportFormat::npy ? ValueFormat::npy : ValueFormat::csv,
@@ -123,8 +133,11 @@ void write_values(const ExportWish& wish, const AnalysisResult& result, const Ma
       return write_map_values(file, analysis, kinds, view.quantity, view.pooling, region, context);
     }
     case ExportItem::lag_vectors:
-      return write_lag_vectors(file, analysis.recovery.basis, context);
+      if (!analysis.rank) return write_lag_vectors(file, analysis.recovery.basis, context);
+      require_factors(analysis);
+      return write_factors(file, analysis.rank->factors, context);
     case ExportItem::starts:
+      if (analysis.rank) throw convbasis::InvalidArgument("A matrix of low rank has no segments, so no starts either.");
       return write_starts(file, analysis.recovery.basis);
     case ExportItem::row_errors:
       require_assessed(analysis);

@@ -13,10 +13,11 @@ namespace convscope {
 namespace {
 
 /// The share of the height that the row of maps gets: square maps of a third of the width, with titles, ticks and colour bars.
-/// Twice as much to compare, as far as the panels below stay readable.
+/// Twice as much to compare, as far as the panels below stay readable; less beside the curves of training.
 float share_of_maps(LayoutPreset preset, ImVec2 size, float columns_width) {
   const float wanted = columns_width / 3.0F + 6.0F * ImGui::GetFontSize();
   const float share = std::clamp(wanted / std::max(size.y, 1.0F), 0.48F, 0.64F);
+  if (preset == LayoutPreset::train) return 0.36F;
   return preset == LayoutPreset::compare ? std::min(2.0F * share, 0.76F) : share;
 }
 
@@ -32,6 +33,14 @@ std::vector<ImGuiID> columns(ImGuiID row, int count) {
   }
   places.push_back(row);
   return places;
+}
+
+/// The places below the maps: three columns, or two where nothing measures; for training a narrow and a wide one.
+std::vector<ImGuiID> places_below(LayoutPreset preset, ImGuiID row, bool runtime) {
+  if (preset != LayoutPreset::train) return columns(row, runtime ? 3 : 2);
+  ImGuiID wide = 0;
+  const ImGuiID narrow = ImGui::DockBuilderSplitNode(row, ImGuiDir_Left, 0.3F, nullptr, &wide);
+  return {narrow, narrow, wide};
 }
 
 template <class Visit>
@@ -79,8 +88,9 @@ void build_layout(LayoutPreset preset, ImGuiID id, ImVec2 size, const std::funct
   if (preset == LayoutPreset::compare) row_b = ImGui::DockBuilderSplitNode(maps_row, ImGuiDir_Down, 0.5F, nullptr, &row_a);
   const std::vector<ImGuiID> maps = columns(row_a, 3);
   const std::vector<ImGuiID> maps_b = row_b == row_a ? maps : columns(row_b, 3);
-  const std::vector<ImGuiID> below = columns(bottom, has(runtime_window) ? 3 : 2);
-  const std::array<std::pair<const char*, ImGuiID>, 14> places{{{source_window, source},
+  const std::vector<ImGuiID> below = places_below(preset, bottom, has(runtime_window));
+  const ImGuiID beside = preset == LayoutPreset::train ? below.front() : below.back();
+  const std::array<std::pair<const char*, ImGuiID>, 15> places{{{source_window, source},
                                                                 {parameters_window, parameters},
                                                                 {exact_window, maps[0]},
                                                                 {approximation_window, maps[1]},
@@ -88,12 +98,13 @@ void build_layout(LayoutPreset preset, ImGuiID id, ImVec2 size, const std::funct
                                                                 {basis_window, below[0]},
                                                                 {errors_window, below[1]},
                                                                 {heads_window, below[1]},
-                                                                {runtime_window, below.back()},
+                                                                {runtime_window, beside},
+                                                                {training_window, below.back()},
                                                                 {exact_b_window, maps_b[0]},
                                                                 {approximation_b_window, maps_b[1]},
                                                                 {difference_window, maps_b[2]},
-                                                                {compare_window, below.back()},
-                                                                {log_window, below.back()}}};
+                                                                {compare_window, beside},
+                                                                {log_window, beside}}};
   for (const auto& [window, node] : places) {
     if (!has(window)) continue;
     ImGui::DockBuilderDockWindow(window, node);

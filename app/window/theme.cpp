@@ -125,7 +125,9 @@ void colour_widgets(ImGuiStyle& style, const Surfaces& s) {
   set({ImGuiCol_ResizeGrip}, hex(s.border, 0.0F));
   set({ImGuiCol_FrameBg, ImGuiCol_Button, ImGuiCol_Header}, hex(s.raised));
   set({ImGuiCol_FrameBgHovered, ImGuiCol_ButtonHovered, ImGuiCol_HeaderHovered}, hex(s.hovered));
-  set({ImGuiCol_FrameBgActive, ImGuiCol_ButtonActive, ImGuiCol_HeaderActive, ImGuiCol_TextSelectedBg}, hex(s.pressed));
+  set({ImGuiCol_FrameBgActive, ImGuiCol_ButtonActive, ImGuiCol_HeaderActive, ImGuiCol_TextSelectedBg,
+       ImGuiCol_CheckboxSelectedBg},
+      hex(s.pressed));
   set({ImGuiCol_ScrollbarBg}, hex(s.panel, 0.0F));
   set({ImGuiCol_ScrollbarGrab}, hex(s.hovered));
   set({ImGuiCol_ScrollbarGrabHovered, ImGuiCol_ScrollbarGrabActive}, hex(s.dimmed));

@@ -42,7 +42,7 @@ int take_snapshot(App& app, const std::filesystem::path& png) {
     app.step(0.1);
     if (app.session().failure())
       return complain("convscope: " + app.session().failure()->text, exit_code(app.session().failure()->kind));
-  } while (!app.settled() || app.measuring());
+  } while (!app.settled() || app.measuring() || app.training_times().pending());
   // Axes that fit their curves need two more frames.
   app.frame();
   app.frame();
@@ -74,6 +74,12 @@ int run_snapshot(const SnapshotOptions& options) {
              .measure = options.curves,
              .settings_file = {}});
     if (options.ladder) app.errors().show(ResidualErrorsPanel::Tab::ladder);
+    if (options.training) {
+      app.set_layout(LayoutPreset::train);
+      app.bring_to_front("training");
+      app.training_runner().run(app.training().request());
+      if (options.curves) app.training_times().measure(app.training().request());
+    }
     return take_snapshot(app, options.png);
   } catch (const NoDisplay& error) {
     return complain(std::string("convscope: no OpenGL 3.3 to draw with (") + error.what() +

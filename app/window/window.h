@@ -28,9 +28,10 @@ struct WindowOptions {
 
 struct SnapshotOptions : WindowOptions {
   std::filesystem::path png;
-  bool curves = false;  ///< runtime curves are measured, too, which takes half a minute
-  bool ladder = false;  ///< the ladder of the head is in sight
-  int width = 1600;     ///< pixels
+  bool curves = false;    ///< runtime curves are measured, too, which takes half a minute
+  bool ladder = false;    ///< the ladder of the head is in sight
+  bool training = false;  ///< the one-layer problem is trained, in the layout that shows it
+  int width = 1600;       ///< pixels
   int height = 1000;
 };
 

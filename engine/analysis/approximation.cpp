@@ -21,7 +21,8 @@ void for_exact(const ExactEntries& entries, Index row, Index column, Index count
 
 template <Real T>
 void Approximation<T>::scores(Index row, Index column, std::span<const T> exact, std::span<T> target) const {
-  if (!fit_) return weights_->scores.row(row, column, target);
+  if (weights_) return weights_->scores.row(row, column, target);
+  if (rank_) return rank_->scores(row, column, target);
   const Index count = std::ssize(target);
   fit_->rest_tile<T>(row, column, {target.data(), 1, count, Eigen::OuterStride<>(count)});
   const double lse = fit_->lse[static_cast<std::size_t>(row)];
@@ -35,7 +36,8 @@ void Approximation<T>::scores(Index row, Index column, std::span<const T> exact,
 
 template <Real T>
 void Approximation<T>::probabilities(Index row, Index column, std::span<const T> exact, std::span<T> target) const {
-  if (!fit_) return weights_->probability_row(row, column, target);
+  if (weights_) return weights_->probability_row(row, column, target);
+  if (rank_) return rank_->probabilities(row, column, target);
   const Index count = std::ssize(target);
   fit_->rest_tile<T>(row, column, {target.data(), 1, count, Eigen::OuterStride<>(count)});
   const auto lse = static_cast<T>(fit_->lse[static_cast<std::size_t>(row)]);

@@ -3,6 +3,7 @@
 /// attention with.
 #pragma once
 
+#include "analysis/rank_approximation.h"
 #include "basis/conv_weights.h"
 #include "basis/structured_fit.h"
 #include "core/types.h"
@@ -12,17 +13,20 @@
 
 namespace convbasis {
 
-/// P~ and S~ of a recovered basis, or of a structured fit. A fit's exact entries are the head's own, so its rows are made from
-/// exact scores; S~ of its other entries is log P~ + lse, which compares with S. Immutable, cheap to copy, for any thread.
+/// P~ and S~ of a recovered basis, of a structured fit, or of a matrix of low rank. A fit's exact entries are the head's own, so
+/// its rows are made from exact scores; S~ of its other entries, and of low rank, is log P~ + lse, which compares with S.
+/// Immutable, cheap to copy, for any thread.
 template <Real T>
 class Approximation {
  public:
   explicit Approximation(std::shared_ptr<const ConvWeights<T>> weights) : weights_(std::move(weights)) {}
   explicit Approximation(std::shared_ptr<const StructuredFit> fit) : fit_(std::move(fit)) {}
+  explicit Approximation(std::shared_ptr<const RankApproximation<T>> rank) : rank_(std::move(rank)) {}
 
-  /// A fit stands in for the weights: S~ is a picture of them rather than what was approximated, and the calls below read
-  /// `exact`, which are scores S of the same cells. Otherwise that may be empty.
-  bool is_fit() const { return fit_ != nullptr; }
+  /// A fit or a matrix of low rank stands in for the weights: S~ is a picture of them rather than what was approximated.
+  bool is_of_weights() const { return weights_ == nullptr; }
+  /// The calls below read `exact`, which are scores S of the same cells. Otherwise that may be empty.
+  bool reads_scores() const { return fit_ != nullptr; }
   /// S~ of one row, for the columns from `column` on, all of them <= row.
   void scores(Index row, Index column, std::span<const T> exact, std::span<T> target) const;
   /// P~ likewise.
@@ -31,6 +35,7 @@ class Approximation {
  private:
   std::shared_ptr<const ConvWeights<T>> weights_;
   std::shared_ptr<const StructuredFit> fit_;
+  std::shared_ptr<const RankApproximation<T>> rank_;
 };
 
 }  // namespace convbasis

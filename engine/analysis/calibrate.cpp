@@ -1,12 +1,12 @@
 #include "analysis/calibrate.h"
 
 #include "analysis/planned_attention.h"
-#include "analysis/stopwatch.h"
 #include "attention/exact_attention.h"
 #include "basis/block_transform.h"
 #include "basis/direct_product.h"
 #include "basis/partitioned.h"
 #include "basis/spectra.h"
+#include "core/stopwatch.h"
 #include "core/threads.h"
 #include "data/planted.h"
 

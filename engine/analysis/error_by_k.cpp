@@ -1,5 +1,6 @@
 #include "analysis/error_by_k.h"
 
+#include "analysis/rank_approximation.h"
 #include "basis/apply.h"
 #include "basis/conv_weights.h"
 #include "core/errors.h"
@@ -14,12 +15,12 @@ namespace convbasis {
 namespace {
 
 template <Real T>
-void require_fitting(const HeadView<T>& head, std::span<const Index> rows, MatrixView<T> exact_rows, const ConvBasis<T>& basis,
+void require_fitting(const HeadView<T>& head, std::span<const Index> rows, MatrixView<T> exact_rows, Index size,
                      std::span<const Index> ks) {
   const auto require = [](bool holds, const std::string& problem) {
     if (!holds) throw InvalidArgument(problem);
   };
-  require(basis.size() == head.size(), fmt::format("the basis is of size {}; the head has {} tokens", basis.size(), head.size()));
+  require(size == head.size(), fmt::format("the basis is of size {}; the head has {} tokens", size, head.size()));
   require(exact_rows.rows() == static_cast<Index>(rows.size()) && exact_rows.cols() == head.value_width(),
           fmt::format("the exact rows are {} x {}; they must be {} x {}", exact_rows.rows(), exact_rows.cols(), rows.size(),
                       head.value_width()));
@@ -57,7 +58,7 @@ template <Real T>
 std::vector<KError> error_by_k(const HeadView<T>& head, std::span<const Index> rows, MatrixView<T> exact_rows,
                                const ConvBasis<T>& basis, std::span<const Index> ks,
                                const std::function<void(const KError&)>& each, const RunContext& context) {
-  require_fitting(head, rows, exact_rows, basis, ks);
+  require_fitting(head, rows, exact_rows, basis.size(), ks);
   std::vector<KError> points;
   Matrix<T> output(head.size(), head.value_width());
   RunContext quiet = context;
@@ -74,6 +75,24 @@ std::vector<KError> error_by_k(const HeadView<T>& head, std::span<const Index> r
   return points;
 }
 
+template <Real T>
+std::vector<KError> error_by_rank(const HeadView<T>& head, std::span<const Index> rows, MatrixView<T> exact_rows,
+                                  const MatrixFactors<T>& factors, std::span<const Index> ks, const RunContext& context) {
+  require_fitting(head, rows, exact_rows, factors.left.rows(), ks);
+  std::vector<KError> points;
+  for (const Index k : ks) {
+    context.check();
+    const Index rank = std::min(k, factors.left.cols());
+    const MatrixFactors<T> first{factors.left.leftCols(rank), factors.right.leftCols(rank)};
+    points.push_back({k, rank, relative_error(rows, exact_rows, causal_factored_product(first, head.value, context))});
+  }
+  return points;
+}
+
+template std::vector<KError> error_by_rank(const HeadView<float>&, std::span<const Index>, MatrixView<float>,
+                                           const MatrixFactors<float>&, std::span<const Index>, const RunContext&);
+template std::vector<KError> error_by_rank(const HeadView<double>&, std::span<const Index>, MatrixView<double>,
+                                           const MatrixFactors<double>&, std::span<const Index>, const RunContext&);
 template std::vector<KError> error_by_k(const HeadView<float>&, std::span<const Index>, MatrixView<float>,
                                         const ConvBasis<float>&, std::span<const Index>,
                                         const std::function<void(const KError&)>&, const RunContext&);

@@ -1,8 +1,9 @@
 /// \file
 /// The error of the approximation against the number k of lag vectors, from one recovery: what Recover finds for a smaller k are
-/// the first segments of what it finds for a larger one.
+/// the first segments of what it finds for a larger one. Likewise against the rank of an SVD, from one decomposition.
 #pragma once
 
+#include "analysis/yardsticks.h"
 #include "attention/head.h"
 #include "basis/conv_basis.h"
 #include "core/run_context.h"
@@ -31,5 +32,11 @@ template <Real T>
 std::vector<KError> error_by_k(const HeadView<T>& head, std::span<const Index> rows, MatrixView<T> exact_rows,
                                const ConvBasis<T>& basis, std::span<const Index> ks,
                                const std::function<void(const KError&)>& each = {}, const RunContext& context = {});
+
+/// The same against the rank: of the causal part of the first k columns of `factors`, which come in the order of descending
+/// singular values. Cost: 2 n k d_v multiply-adds for each k.
+template <Real T>
+std::vector<KError> error_by_rank(const HeadView<T>& head, std::span<const Index> rows, MatrixView<T> exact_rows,
+                                  const MatrixFactors<T>& factors, std::span<const Index> ks, const RunContext& context = {});
 
 }  // namespace convbasis

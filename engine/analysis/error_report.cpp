@@ -88,7 +88,7 @@ std::vector<RowDifference> compare_rows(const HeadView<T>& head, const RowNormal
       const std::span<const T> exact_scores(tile.row(x), static_cast<std::size_t>(count));
       const auto cells = std::span(approximate).first(static_cast<std::size_t>(count));
       RowDifference& difference = result[static_cast<std::size_t>(x)];
-      if (!approximation.is_fit()) {
+      if (!approximation.is_of_weights()) {
         approximation.scores(row, key, exact_scores, cells);
         difference.largest_score_error = max_or_nan(difference.largest_score_error,
                                                     static_cast<double>((p - q).abs().template maxCoeff<Eigen::PropagateNaN>()));
@@ -132,7 +132,7 @@ ErrorReport compare(const HeadView<T>& head, const ExactPart<T>& exact, const Ap
       },
       "total variation");
   double sum = 0.0;
-  report.max_score_error = approximation.is_fit() ? ErrorReport::unknown : 0.0;
+  report.max_score_error = approximation.is_of_weights() ? ErrorReport::unknown : 0.0;
   for (const RowDifference& row : differences) {
     report.row_total_variation.push_back(row.total_variation);
     report.max_score_error = max_or_nan(report.max_score_error, row.largest_score_error);

@@ -18,9 +18,9 @@ struct ErrorReport {
   static constexpr double unknown = std::numeric_limits<double>::quiet_NaN();  ///< until it is compared
   double relative_error = unknown;                                             ///< ||Y~ - Y||_F / ||Y||_F; 0 when both are zero
   double max_abs_error = unknown;                                              ///< max |Y~ - Y|
-  double mean_total_variation = unknown;    ///< mean over rows of 1/2 sum_j |P~_ij - P_ij|, in [0, 1]
+  double mean_total_variation = unknown;    ///< mean over rows of 1/2 sum_j |P~_ij - P_ij|, in [0, 1]; above where P~ is negative
   double max_score_error = unknown;         ///< max |S~_ij - S_ij| over the same rows: at most 2 eps where the bound is proved;
-                                            ///< stays unknown for a fit, which is one of weights
+                                            ///< stays unknown for what stands in for weights
   Index total_variation_rows = 0;           ///< rows that mean was taken over (all for n <= 4096, else evenly spaced ones)
   std::vector<Index> row_error_index;       ///< the rows whose exact result is known, ascending; all n of them usually
   std::vector<double> row_error;            ///< ||Y~_i - Y_i||_2 / root mean square row norm of Y, of these rows

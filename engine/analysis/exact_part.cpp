@@ -1,9 +1,9 @@
 #include "analysis/exact_part.h"
 
 #include "analysis/sampled_rows.h"
-#include "analysis/stopwatch.h"
 #include "attention/exact_attention.h"
 #include "attention/exact_rows.h"
+#include "core/stopwatch.h"
 
 #include <algorithm>
 #include <cmath>

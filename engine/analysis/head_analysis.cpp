@@ -1,10 +1,10 @@
 #include "analysis/head_analysis.h"
 
 #include "analysis/error_report.h"
-#include "analysis/stopwatch.h"
 #include "basis/structured.h"
 #include "basis/structured_apply.h"
 #include "core/errors.h"
+#include "core/stopwatch.h"
 
 #include <fmt/format.h>
 
@@ -19,7 +19,7 @@ namespace {
 
 template <Real T>
 std::optional<double> error_bound(const HeadAnalysis<T>& analysis) {
-  if (analysis.fit) return std::nullopt;
+  if (analysis.approximation().is_of_weights()) return std::nullopt;
   const RecoverOptions& options = analysis.options;
   if (options.eps > options.delta / (5.0 * static_cast<double>(options.T))) return std::nullopt;
   // Scores of equal true value differ by the rounding of their sums of products, some units of T's rounding of the largest.
@@ -44,15 +44,27 @@ ConvBasis<T> log_lags(const StructuredFit& fit) {
   return {fit.size(), std::move(starts), std::move(logs)};
 }
 
-/// Throws unless the head has as many tokens as the exact part.
+/// An analysis of as many tokens as the exact part is of. Throws unless the head has them.
 template <Real T>
-Index tokens_of(const HeadTensors<T>& tensors, const ExactPart<T>& exact) {
-  require_valid(tensors.view());
-  const Index n = exact.normalisers->size();
-  if (n > tensors.query.rows()) {
-    throw InvalidArgument(fmt::format("the exact part is of {} tokens; the head has {}", n, tensors.query.rows()));
+HeadAnalysis<T> begin_analysis(std::shared_ptr<const HeadTensors<T>> tensors, std::shared_ptr<const ExactPart<T>> exact) {
+  require_valid(tensors->view());
+  const Index n = exact->normalisers->size();
+  if (n > tensors->query.rows()) {
+    throw InvalidArgument(fmt::format("the exact part is of {} tokens; the head has {}", n, tensors->query.rows()));
   }
-  return n;
+  HeadAnalysis<T> analysis;
+  analysis.n = n;
+  analysis.tensors = std::move(tensors);
+  analysis.exact = std::move(exact);
+  return analysis;
+}
+
+/// Exact attention of all rows, or of some where the head is longer than exact_fit_limit.
+template <Real T>
+std::shared_ptr<const ExactPart<T>> affordable_exact_part(const HeadView<T>& head, const RunContext& context) {
+  const Index n = head.size();
+  return std::make_shared<const ExactPart<T>>(
+      n > exact_fit_limit ? sampled_exact_part(head, std::make_shared<RowNormalisers>(n), context) : exact_part(head, context));
 }
 
 template <Real T>
@@ -73,18 +85,15 @@ void fit_all_rows(HeadAnalysis<T>& analysis, bool heldout, const RunContext& con
 template <Real T>
 HeadAnalysis<T> fit_head(std::shared_ptr<const HeadTensors<T>> tensors, std::shared_ptr<const ExactPart<T>> exact,
                          const StructuredOptions& options, const FitWay& way, const RunContext& context) {
-  HeadAnalysis<T> analysis;
-  analysis.n = tokens_of(*tensors, *exact);
+  HeadAnalysis<T> analysis = begin_analysis(std::move(tensors), std::move(exact));
   require_valid(options, analysis.n);
   if (way.sample) require_valid(*way.sample);
-  if (!way.sampled(analysis.n) && !exact->complete()) {
-    throw InvalidArgument(
-        fmt::format("a fit to all entries needs exact attention of all {} rows; {} are known", analysis.n, exact->rows.size()));
+  if (!way.sampled(analysis.n) && !analysis.exact->complete()) {
+    throw InvalidArgument(fmt::format("a fit to all entries needs exact attention of all {} rows; {} are known", analysis.n,
+                                      analysis.exact->rows.size()));
   }
   analysis.options.k = options.k;
   analysis.fit_options = options;
-  analysis.tensors = std::move(tensors);
-  analysis.exact = std::move(exact);
   Stopwatch watch;
   if (way.sampled(analysis.n)) {
     const SampleOptions sample = way.sample.value_or(SampleOptions{});
@@ -101,13 +110,9 @@ HeadAnalysis<T> fit_head(std::shared_ptr<const HeadTensors<T>> tensors, std::sha
 template <Real T>
 HeadAnalysis<T> recover_head(std::shared_ptr<const HeadTensors<T>> tensors, std::shared_ptr<const ExactPart<T>> exact,
                              const RecoverOptions& options, const RunContext& context, std::vector<Index> starts) {
-  const Index n = tokens_of(*tensors, *exact);
-  require_valid(options, n);
-  HeadAnalysis<T> analysis;
+  HeadAnalysis<T> analysis = begin_analysis(std::move(tensors), std::move(exact));
+  require_valid(options, analysis.n);
   analysis.options = options;
-  analysis.tensors = std::move(tensors);
-  analysis.n = n;
-  analysis.exact = std::move(exact);
   Stopwatch watch;
   const HeadScores<T> scores(analysis.head());
   analysis.recovery = starts.empty() ? recover<T>(scores, options, context) : recover_at<T>(scores, std::move(starts), context);
@@ -115,6 +120,20 @@ HeadAnalysis<T> recover_head(std::shared_ptr<const HeadTensors<T>> tensors, std:
   context.report("apply", 0.0);
   analysis.weights = std::make_shared<const ConvWeights<T>>(exponentiate(analysis.recovery.basis, context));
   analysis.seconds.apply = watch.lap();
+  return analysis;
+}
+
+template <Real T>
+HeadAnalysis<T> rank_head(std::shared_ptr<const HeadTensors<T>> tensors, std::shared_ptr<const ExactPart<T>> exact,
+                          const RankOptions& options, const RunContext& context) {
+  HeadAnalysis<T> analysis = begin_analysis(std::move(tensors), std::move(exact));
+  analysis.options.k = options.k;
+  analysis.recovery.basis = ConvBasis<T>(analysis.n);
+  Stopwatch watch;
+  analysis.rank = std::make_shared<const RankApproximation<T>>(
+      approximate_by_rank(analysis.head(), *analysis.exact, options, analysis.output, context));
+  analysis.apply.path = describe(*analysis.rank);
+  analysis.seconds.recover = watch.lap();
   return analysis;
 }
 
@@ -159,10 +178,20 @@ HeadAnalysis<T> analyze_head_by_fit(HeadTensors<T> tensors, const StructuredOpti
   require_valid(options, n);
   const FitWay way{.heldout = true, .sample = sample};
   auto shared = std::make_shared<const HeadTensors<T>>(std::move(tensors));
-  const auto exact = std::make_shared<const ExactPart<T>>(
-      n > exact_fit_limit ? sampled_exact_part(shared->view(), std::make_shared<RowNormalisers>(n), context)
-                          : exact_part(shared->view(), context));
+  const auto exact = affordable_exact_part(shared->view(), context);
   HeadAnalysis<T> analysis = fit_head(std::move(shared), exact, options, way, context);
+  assess_head(analysis, exact, context);
+  return analysis;
+}
+
+template <Real T>
+HeadAnalysis<T> analyze_head_by_rank(HeadTensors<T> tensors, const RankOptions& options, const RunContext& context) {
+  const HeadView<T> head = tensors.view();
+  require_valid(head);
+  require_valid(options, head);
+  auto shared = std::make_shared<const HeadTensors<T>>(std::move(tensors));
+  const auto exact = affordable_exact_part(shared->view(), context);
+  HeadAnalysis<T> analysis = rank_head(std::move(shared), exact, options, context);
   assess_head(analysis, exact, context);
   return analysis;
 }
@@ -186,6 +215,12 @@ template HeadAnalysis<float> analyze_head_by_fit(HeadTensors<float>, const Struc
                                                  const std::optional<SampleOptions>&, const RunContext&);
 template HeadAnalysis<double> analyze_head_by_fit(HeadTensors<double>, const StructuredOptions&,
                                                   const std::optional<SampleOptions>&, const RunContext&);
+template HeadAnalysis<float> rank_head(std::shared_ptr<const HeadTensors<float>>, std::shared_ptr<const ExactPart<float>>,
+                                       const RankOptions&, const RunContext&);
+template HeadAnalysis<double> rank_head(std::shared_ptr<const HeadTensors<double>>, std::shared_ptr<const ExactPart<double>>,
+                                        const RankOptions&, const RunContext&);
+template HeadAnalysis<float> analyze_head_by_rank(HeadTensors<float>, const RankOptions&, const RunContext&);
+template HeadAnalysis<double> analyze_head_by_rank(HeadTensors<double>, const RankOptions&, const RunContext&);
 template void assess_head(HeadAnalysis<float>&, std::shared_ptr<const ExactPart<float>>, const RunContext&);
 template HeadAnalysis<double> recover_head(std::shared_ptr<const HeadTensors<double>>, std::shared_ptr<const ExactPart<double>>,
                                            const RecoverOptions&, const RunContext&, std::vector<Index>);

@@ -1,11 +1,12 @@
 /// \file
-/// One head, analysed: exact attention, its conv basis or a structured fit to it, the approximation and the error. What
+/// One head, analysed: exact attention, its conv basis, a structured fit or a matrix of low rank, and the error. What
 /// `convscope analyze` prints and what the window shows.
 #pragma once
 
 #include "analysis/approximation.h"
 #include "analysis/error_report.h"
 #include "analysis/exact_part.h"
+#include "analysis/rank_approximation.h"
 #include "attention/head.h"
 #include "basis/apply.h"
 #include "basis/recover.h"
@@ -21,7 +22,7 @@
 namespace convbasis {
 
 struct AnalysisSeconds {
-  double exact = 0.0, recover = 0.0, apply = 0.0;  ///< recover: what finding the approximation took, by a fit too
+  double exact = 0.0, recover = 0.0, apply = 0.0;  ///< recover: what finding the approximation took, whatever it is
 };
 
 /// Everything that analysing one head gives. Immutable once made; share it between threads freely.
@@ -38,6 +39,9 @@ struct HeadAnalysis {
   /// weights hold its lag vectors g_r alone (as scores log g_r), for whoever draws them.
   std::shared_ptr<const StructuredFit> fit;
   StructuredOptions fit_options;
+  /// Null unless the approximation is a matrix of low rank. Then `options` say nothing but k, of an SVD; the recovered basis is
+  /// empty, and weights are null.
+  std::shared_ptr<const RankApproximation<T>> rank;
   /// Of a fit, where it was asked for: ||Y~ - Y||_F / ||Y||_F over odd rows when columns and lags are fitted to even ones.
   double heldout_error = ErrorReport::unknown;
   ApplyReport apply;
@@ -49,7 +53,10 @@ struct HeadAnalysis {
 
   bool assessed() const { return output.rows() == n && !error.row_error.empty(); }
   HeadView<T> head() const { return tensors->view(n); }  ///< the tokens that were analysed
-  Approximation<T> approximation() const { return fit ? Approximation<T>(fit) : Approximation<T>(weights); }
+  Approximation<T> approximation() const {
+    if (rank) return Approximation<T>(rank);
+    return fit ? Approximation<T>(fit) : Approximation<T>(weights);
+  }
 };
 
 /// Analyses the whole of `head`. Throws InvalidArgument (bad options), Cancelled.
@@ -78,7 +85,7 @@ template <Real T>
 HeadAnalysis<T> fit_head(std::shared_ptr<const HeadTensors<T>> head, std::shared_ptr<const ExactPart<T>> exact,
                          const StructuredOptions& options, const FitWay& way, const RunContext& context = {});
 
-/// The longest head whose fit is held against exact attention of all rows.
+/// The longest head whose fit, or features, are held against exact attention of all rows.
 inline constexpr Index exact_fit_limit = 65536;
 
 /// Exact attention, the fit, output and error of the whole of `head`; the held-out error, too, where the fit is made from all
@@ -86,6 +93,16 @@ inline constexpr Index exact_fit_limit = 65536;
 template <Real T>
 HeadAnalysis<T> analyze_head_by_fit(HeadTensors<T> head, const StructuredOptions& options,
                                     const std::optional<SampleOptions>& sample = {}, const RunContext& context = {});
+
+/// The same by a matrix of low rank, with its output. `exact` must be complete for an SVD. Throws InvalidArgument (options that
+/// require_valid() refuses, or an exact part that does not do), Cancelled.
+template <Real T>
+HeadAnalysis<T> rank_head(std::shared_ptr<const HeadTensors<T>> head, std::shared_ptr<const ExactPart<T>> exact,
+                          const RankOptions& options, const RunContext& context = {});
+
+/// Exact attention, low rank and error of the whole of `head`. Throws InvalidArgument (bad options), Cancelled.
+template <Real T>
+HeadAnalysis<T> analyze_head_by_rank(HeadTensors<T> head, const RankOptions& options, const RunContext& context = {});
 
 /// The second half: the output, unless it is there already, and the error over the rows that `exact`, which becomes the analysis'
 /// own, knows. Throws Cancelled; the analysis is then as it was, or complete but for the error.

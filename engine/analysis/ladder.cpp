@@ -1,12 +1,12 @@
 #include "analysis/ladder.h"
 
 #include "analysis/error_report.h"
-#include "analysis/stopwatch.h"
 #include "analysis/yardsticks.h"
 #include "basis/structured.h"
 #include "basis/structured_apply.h"
 #include "basis/structured_sampled.h"
 #include "core/errors.h"
+#include "core/stopwatch.h"
 
 #include <fmt/format.h>
 

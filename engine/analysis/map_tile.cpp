@@ -110,7 +110,7 @@ class CellReader {
   /// `rows` are those of the matrix that will be read, ascending.
   CellReader(const HeadAnalysis<T>& analysis, const MapTileKey& key, std::span<const Index> rows)
       : analysis_(analysis), approximation_(analysis.approximation()), key_(key), rows_(rows) {
-    if (key.kind != MapKind::approximation || approximation_.is_fit()) scores_.emplace(analysis.head(), rows);
+    if (key.kind != MapKind::approximation || approximation_.reads_scores()) scores_.emplace(analysis.head(), rows);
   }
 
   /// Pours the causal cells of these rows and `count` <= RowScores::tile_keys columns.

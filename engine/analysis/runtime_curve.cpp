@@ -1,12 +1,14 @@
 #include "analysis/runtime_curve.h"
 
 #include "analysis/planned_attention.h"
-#include "analysis/stopwatch.h"
+#include "analysis/rank_approximation.h"
 #include "attention/exact_attention.h"
 #include "basis/apply.h"
 #include "basis/recover.h"
 #include "core/errors.h"
+#include "core/stopwatch.h"
 #include "data/planted.h"
+#include "lowrank/lowrank_attention.h"
 
 #include <algorithm>
 #include <array>
@@ -16,8 +18,12 @@
 namespace convbasis {
 namespace {
 
-constexpr std::array<std::string_view, 4> all_methods{"exact", "conv_full", "conv_partitioned", "planned"};
+constexpr std::array<std::string_view, 5> all_methods{"exact", "conv_full", "conv_partitioned", "planned", "rank"};
 constexpr std::size_t least_steady = 5;
+
+bool is_wanted(const CurveRequest& request, std::string_view method) {
+  return request.methods.empty() || std::ranges::find(request.methods, method) != request.methods.end();
+}
 
 /// One method at one (n, k): how to run it once, and the times so far.
 struct Line {
@@ -35,7 +41,7 @@ class Bench {
   Bench(const CurveRequest& request, Index n, const RunContext& context)
       : request_(request), context_(context), n_(n), output_(n, request.d), lse_(static_cast<std::size_t>(n)) {}
 
-  /// Exact attention first, then for each k both conv schemes and the planner.
+  /// Exact attention and features first, then for each k both conv schemes and the planner.
   std::vector<Line> lines() {
     std::vector<Line> result;
     for (const Index k : request_.k) {
@@ -50,6 +56,13 @@ class Bench {
           {"exact",
            0,
            [this] { exact_attention<T>(inputs_.front().planted.head.view(), mutable_view(output_), lse_, context_); },
+           {}});
+    }
+    if (is_wanted(request_, "rank")) {
+      result.push_back(
+          {"rank",
+           feature_count(request_.d, request_.degree),
+           [this] { lowrank_attention<T>(inputs_.front().planted.head.view(), {.degree = request_.degree}, context_); },
            {}});
     }
     for (const Input& input : inputs_) {
@@ -102,10 +115,6 @@ class Bench {
   Matrix<T> output_;
   std::vector<double> lse_;
 };
-
-bool is_wanted(const CurveRequest& request, std::string_view method) {
-  return request.methods.empty() || std::ranges::find(request.methods, method) != request.methods.end();
-}
 
 /// True when more repeats would hardly move the median.
 bool is_steady(std::vector<double> seconds, double spread) {
@@ -160,7 +169,13 @@ void require_valid(const CurveRequest& request) {
   require(request.steady_spread >= 0.0, "steady_spread is " + std::to_string(request.steady_spread) + "; it must be 0 or larger");
   for (const std::string& method : request.methods) {
     require(std::ranges::find(all_methods, method) != all_methods.end(),
-            "method is \"" + method + "\"; it must be exact, conv_full, conv_partitioned or planned");
+            "method is \"" + method + "\"; it must be exact, conv_full, conv_partitioned, planned or rank");
+  }
+  if (is_wanted(request, "rank")) {
+    require(request.degree >= 0 && request.degree <= max_exp_degree,
+            "degree is " + std::to_string(request.degree) + "; it must be in [0, " + std::to_string(max_exp_degree) + "]");
+    const std::string problem = feature_problem(request.degree, request.d, request.d);
+    require(problem.empty(), problem);
   }
   const Index smallest = *std::min_element(request.n.begin(), request.n.end());
   const Index largest = *std::max_element(request.k.begin(), request.k.end());

@@ -1,5 +1,6 @@
 /// \file
-/// Measured runtime curves: exact attention against conv attention on planted inputs, on this machine, now.
+/// Measured runtime curves: exact attention against conv attention and polynomial features on planted inputs, on this machine,
+/// now.
 #pragma once
 
 #include "core/run_context.h"
@@ -19,6 +20,7 @@ struct CurveRequest {
   std::vector<Index> n = {1024, 2048, 4096, 8192, 16384, 32768};
   std::vector<Index> k = {16};
   Index d = 64;
+  Index degree = 2;  ///< of the features of method rank
   Precision precision = Precision::f32;
   int max_repeats = 7;
   double seconds_per_point = 1.0;  ///< repeats stop once a point has used this (at least one run)
@@ -32,9 +34,9 @@ struct CurveRequest {
 
 struct CurvePoint {
   std::string method;  ///< exact, conv_full, conv_partitioned, planned (the one of exact and conv_partitioned that
-                       ///< planned_attention takes)
+                       ///< planned_attention takes), rank (polynomial features)
   Index n = 0;
-  Index k = 0;  ///< 0 for exact, which has none
+  Index k = 0;  ///< segments; 0 for exact, which has none; of rank the number of features
   Index d = 0;
   Precision precision = Precision::f32;
   double seconds = 0.0;  ///< median

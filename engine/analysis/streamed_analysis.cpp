@@ -1,12 +1,12 @@
 #include "analysis/streamed_analysis.h"
 
 #include "analysis/sampled_rows.h"
-#include "analysis/stopwatch.h"
 #include "attention/exact_attention.h"
 #include "basis/apply.h"
 #include "core/aligned.h"
 #include "core/errors.h"
 #include "core/memory.h"
+#include "core/stopwatch.h"
 #include "data/planted_values.h"
 
 #include <fmt/format.h>

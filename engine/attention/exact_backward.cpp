@@ -206,8 +206,11 @@ std::vector<std::vector<Index>> deal_blocks(Index n) {
   return dealt;
 }
 
+}  // namespace
+
 template <Real T>
-void require_fitting(const HeadView<T>& head, const BackwardInput<T>& forward, const HeadGradients<T>& gradients) {
+void require_gradient_shapes(const HeadView<T>& head, const MatrixView<T>& output, const MatrixView<T>& output_gradient,
+                             const HeadGradients<T>& gradients) {
   require_valid(head);
   if (head.matrix) throw InvalidArgument("a head that is given by its scores has no queries and keys to take gradients by");
   const auto fits = [](const char* name, const auto& matrix, Index rows, Index cols) {
@@ -216,22 +219,21 @@ void require_fitting(const HeadView<T>& head, const BackwardInput<T>& forward, c
     }
   };
   const Index n = head.size();
-  fits("output", forward.output, n, head.value_width());
-  fits("output gradient", forward.output_gradient, n, head.value_width());
-  if (std::ssize(forward.lse) != n) {
-    throw InvalidArgument(fmt::format("lse has {} entries; it must have one for each of the {} rows", forward.lse.size(), n));
-  }
+  fits("output", output, n, head.value_width());
+  fits("output gradient", output_gradient, n, head.value_width());
   fits("query gradient", gradients.query, n, head.width());
   fits("key gradient", gradients.key, n, head.width());
   fits("value gradient", gradients.value, n, head.value_width());
 }
 
-}  // namespace
-
 template <Real T>
 void exact_backward(const HeadView<T>& head, const BackwardInput<T>& forward, const HeadGradients<T>& gradients,
                     const RunContext& context) {
-  require_fitting(head, forward, gradients);
+  require_gradient_shapes(head, forward.output, forward.output_gradient, gradients);
+  if (std::ssize(forward.lse) != head.size()) {
+    throw InvalidArgument(
+        fmt::format("lse has {} entries; it must have one for each of the {} rows", forward.lse.size(), head.size()));
+  }
   const PackedQueries<T> packed(head, forward, context);
   const std::vector<std::vector<Index>> blocks = deal_blocks(head.size());
   std::vector<std::optional<BackwardPart<T>>> parts(blocks.size());
@@ -257,6 +259,10 @@ void exact_backward(const HeadView<T>& head, const BackwardInput<T>& forward, co
   });
 }
 
+template void require_gradient_shapes(const HeadView<float>&, const MatrixView<float>&, const MatrixView<float>&,
+                                      const HeadGradients<float>&);
+template void require_gradient_shapes(const HeadView<double>&, const MatrixView<double>&, const MatrixView<double>&,
+                                      const HeadGradients<double>&);
 template void exact_backward(const HeadView<float>&, const BackwardInput<float>&, const HeadGradients<float>&, const RunContext&);
 template void exact_backward(const HeadView<double>&, const BackwardInput<double>&, const HeadGradients<double>&,
                              const RunContext&);

@@ -25,6 +25,12 @@ struct HeadGradients {
   MutableMatrixView<T> value;  ///< dL/dV
 };
 
+/// Throws InvalidArgument, naming what does not fit, unless the head has queries and keys, and output, its gradient and the
+/// gradients have the head's shapes.
+template <Real T>
+void require_gradient_shapes(const HeadView<T>& head, const MatrixView<T>& output, const MatrixView<T>& output_gradient,
+                             const HeadGradients<T>& gradients);
+
 /// With P = softmax(S), delta_i = G_i . Y_i and dS_ij = P_ij (G_i . V_j - delta_i): dQ = scale dS K, dK = scale dS^T Q and
 /// dV = P^T G. A position bias counts in S and has no gradient. P is made anew from the log-sum-exps, tile by tile.
 ///

@@ -298,10 +298,10 @@ class OuterProducts {
     Matrix<T> by_segment = Matrix<T>::Zero(count(), rows_here);  // du_r of these rows
     for (Index r = 0; r < count(); ++r) {
       const Index start = starts_[static_cast<std::size_t>(r)];
-      const Index above = std::clamp<Index>(start - row, 0, rows_here);
+      const Index above = std::max<Index>(start - row, 0);
+      if (above >= rows_here) continue;
       const std::vector<T>& lags = changes_[static_cast<std::size_t>(r)];
-      std::copy_n(lags.begin() + (row + above - start), above < rows_here ? rows_here - above : 0,
-                  by_segment.row(r).data() + above);
+      std::copy_n(lags.begin() + (row + above - start), rows_here - above, by_segment.row(r).data() + above);
     }
     const Matrix<T> by_row = by_segment.transpose();
     const Index width = kernels::panel_width<T>();
@@ -344,20 +344,10 @@ void require_basis_of(const ConvBasis<T>& basis, const ConvWeights<T>& weights) 
 template <Real T>
 void require_fitting(const HeadView<T>& head, Index plan_size, const ConvBackwardInput<T>& forward,
                      const HeadGradients<T>& gradients) {
-  require_valid(head);
-  if (head.matrix) throw InvalidArgument("a head that is given by its scores has no queries and keys to take gradients by");
-  const auto fits = [](const char* name, const auto& matrix, Index rows, Index cols) {
-    if (matrix.rows() != rows || matrix.cols() != cols) {
-      throw InvalidArgument(fmt::format("{} is {} x {}; it must be {} x {}", name, matrix.rows(), matrix.cols(), rows, cols));
-    }
-  };
-  const Index n = head.size();
-  if (plan_size != n) throw InvalidArgument(fmt::format("the plan is for {} tokens; the head has {}", plan_size, n));
-  fits("output", forward.output, n, head.value_width());
-  fits("output gradient", forward.output_gradient, n, head.value_width());
-  fits("query gradient", gradients.query, n, head.width());
-  fits("key gradient", gradients.key, n, head.width());
-  fits("value gradient", gradients.value, n, head.value_width());
+  require_gradient_shapes(head, forward.output, forward.output_gradient, gradients);
+  if (plan_size != head.size()) {
+    throw InvalidArgument(fmt::format("the plan is for {} tokens; the head has {}", plan_size, head.size()));
+  }
 }
 
 template <Real T>

@@ -1,18 +1,15 @@
 #include "training/gradients.h"
 
 #include "core/errors.h"
+#include "core/stopwatch.h"
 #include "data/planted.h"
-#include "training/seconds.h"
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <utility>
 
 namespace convbasis {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 template <Real T>
 void require_fitting(const HeadView<T>& head, const MatrixView<T>& output_gradient, std::span<const Backward> wanted) {
@@ -41,17 +38,16 @@ GradientsByOneWay<T> one_way(Backward backward, GradientMatrices<T> gradients, d
 template <Real T>
 void add_conv_ways(const HeadView<T>& head, const RecoverOptions& options, std::span<const Backward> wanted,
                    GradientComparison<T>& comparison, const RunContext& context) {
-  auto start = Clock::now();
+  Stopwatch watch;
   const ConvForward<T> forward = conv_forward(head, recover<T>(HeadScores<T>(head), options, context).basis, context);
-  const double forward_seconds = seconds_since(start);
+  const double forward_seconds = watch.lap();
   comparison.k_found = forward.basis.count();
   comparison.starts.assign(forward.basis.starts().begin(), forward.basis.starts().end());
   for (const Backward backward : wanted) {
     if (backward == Backward::exact) continue;
-    start = Clock::now();
+    watch.lap();
     GradientMatrices<T> gradients = conv_gradients(head, forward, backward, view(comparison.output_gradient), context);
-    const double seconds = seconds_since(start);
-    comparison.ways.push_back(one_way(backward, std::move(gradients), forward_seconds, seconds));
+    comparison.ways.push_back(one_way(backward, std::move(gradients), forward_seconds, watch.lap()));
   }
 }
 
@@ -76,12 +72,11 @@ GradientComparison<T> compare_gradients(const HeadView<T>& head, const RecoverOp
   GradientComparison<T> comparison;
   comparison.output_gradient = output_gradient;
   if (ways.front() == Backward::exact) {
-    auto start = Clock::now();
+    Stopwatch watch;
     const ExactForward<T> forward = exact_forward(head, context);
-    const double forward_seconds = seconds_since(start);
-    start = Clock::now();
+    const double forward_seconds = watch.lap();
     GradientMatrices<T> gradients = exact_gradients(head, forward, output_gradient, context);
-    comparison.ways.push_back(one_way(Backward::exact, std::move(gradients), forward_seconds, seconds_since(start)));
+    comparison.ways.push_back(one_way(Backward::exact, std::move(gradients), forward_seconds, watch.lap()));
   }
   if (ways.back() != Backward::exact) add_conv_ways(head, options, ways, comparison, context);
   set_errors(comparison.ways);

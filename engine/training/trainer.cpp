@@ -1,13 +1,12 @@
 #include "training/trainer.h"
 
 #include "core/errors.h"
+#include "core/stopwatch.h"
 #include "core/threads.h"
-#include "training/seconds.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <utility>
 
@@ -115,12 +114,12 @@ TrainingStep Trainer<T>::step(const RunContext& context) {
   TrainingStep result;
   result.step = steps_taken_;
   result.recovered = !exact && steps_taken_ % options_.recover_every == 0;
-  auto start = std::chrono::steady_clock::now();
+  Stopwatch watch;
   const Matrix<T> query = product(problem_->a1, parameters_, context);
   ConvForward<T> forward;
   if (!exact) forward = forward_of(head(query), result.recovered, context);
   Slope slope = exact ? exact_slope(head(query), context) : conv_slope(head(query), forward, context);
-  result.seconds = seconds_since(start);
+  result.seconds = watch.lap();
   result.loss = slope.loss;
   result.gradient_norm = slope.gradient.template cast<double>().norm();
   result.k_found = forward.basis.count();
@@ -135,14 +134,14 @@ TrainingStep Trainer<T>::step(const RunContext& context) {
     result.gradient_error = relative_difference(slope.gradient, truth.gradient);
   }
   context.check();
-  start = std::chrono::steady_clock::now();
+  watch.lap();  // comparing is no part of a step
   move_against(slope.gradient);
   // Nothing below can fail: the run moves on as a whole.
   gradient_ = std::move(slope.gradient);
   exact_gradient_ = std::move(truth.gradient);
   forward_ = std::move(forward);
   ++steps_taken_;
-  result.seconds += seconds_since(start);
+  result.seconds += watch.lap();
   return result;
 }
 

@@ -1,9 +1,9 @@
 // Analyses by a structured fit, and the maps of them, against the dense matrix that the fit says.
 #include "analysis/head_analysis.h"
-#include "analysis/map_tile.h"
 #include "analysis/region.h"
 
 #include "support/expect_error.h"
+#include "support/expect_maps.h"
 #include "support/inputs.h"
 #include "support/reference.h"
 
@@ -19,6 +19,8 @@ namespace {
 using namespace testing_inputs;
 using reference::Dense;
 using testing::HasSubstr;
+using testing_maps::cell_tolerance;
+using testing_maps::expect_maps;
 
 template <class T>
 class FitHead : public testing::Test {};
@@ -38,45 +40,12 @@ Dense dense_fit(const HeadAnalysis<T>& analysis) {
 }
 
 template <Real T>
-double tolerance_of(const HeadAnalysis<T>& analysis) {
-  return 8.0 * score_tolerance(analysis.head()) + 1e-6;  // a pixel is a float
-}
-
-template <Real T>
-void expect_maps(const HeadAnalysis<T>& analysis, const Dense& exact, const Dense& approximate) {
-  for (const MapKind kind : {MapKind::approximation, MapKind::residual}) {
-    const MapTile tile = compute_map_tile(analysis, {.kind = kind});
-    for (Index i = 0; i < std::min(analysis.n, map_tile_size); ++i) {
-      for (Index j = 0; j <= i; ++j) {
-        const double expected = kind == MapKind::approximation ? approximate(i, j) : exact(i, j) - approximate(i, j);
-        ASSERT_NEAR(tile[static_cast<std::size_t>(i * map_tile_size + j)], expected, tolerance_of(analysis)) << i << ", " << j;
-      }
-    }
-  }
-  const Dense scores = reference::scores(analysis.head());
-  const MapTile tile = compute_map_tile(analysis, {.kind = MapKind::approximation, .quantity = MapQuantity::score});
-  for (Index i = 0; i < std::min(analysis.n, map_tile_size); i += 7) {
-    for (Index j = 0; j <= i; ++j) {
-      const MapCell cell = map_cell(analysis, i, j);
-      ASSERT_NEAR(cell.exact_probability, exact(i, j), tolerance_of(analysis));
-      ASSERT_NEAR(cell.approximate_probability, approximate(i, j), tolerance_of(analysis));
-      ASSERT_NEAR(cell.exact_score, scores(i, j), tolerance_of(analysis));
-      if (approximate(i, j) < 1e-30) continue;
-      const double expected = std::log(approximate(i, j)) + (*analysis.exact->normalisers)[i];
-      // The logarithm of a number that has T's digits.
-      ASSERT_NEAR(cell.approximate_score, expected, 1e-4 + tolerance_of(analysis));
-      ASSERT_NEAR(tile[static_cast<std::size_t>(i * map_tile_size + j)], expected, 1e-4 + tolerance_of(analysis));
-    }
-  }
-}
-
-template <Real T>
 void expect_true(const HeadAnalysis<T>& analysis) {
   ASSERT_NE(analysis.fit, nullptr);
   const Dense exact = reference::softmax(reference::scores(analysis.head())).probability;
   const Dense approximate = dense_fit(analysis);
   const Dense value = analysis.head().value.template cast<double>();
-  const double tolerance = tolerance_of(analysis);
+  const double tolerance = cell_tolerance(analysis);
   EXPECT_LE(reference::max_error(analysis.output.template cast<double>(), approximate * value), 8.0 * tolerance);
   EXPECT_NEAR(analysis.error.relative_error, reference::relative_error(approximate * value, exact * value), 16.0 * tolerance);
   EXPECT_NEAR(analysis.error.mean_total_variation, 0.5 * (approximate - exact).cwiseAbs().sum() / static_cast<double>(analysis.n),
@@ -119,7 +88,7 @@ TYPED_TEST(FitHead, ARegionSeesTheSameMatrix) {
                   [&](Index row, Index column, std::span<const T>, std::span<const T> other) {
                     for (std::size_t y = 0; y < other.size(); ++y, ++cells) {
                       EXPECT_NEAR(static_cast<double>(other[y]), approximate(row, column + static_cast<Index>(y)),
-                                  tolerance_of(analysis));
+                                  cell_tolerance(analysis));
                     }
                   });
   EXPECT_EQ(cells, 30 * 40);

@@ -33,6 +33,7 @@ TEST(RuntimeCurve, HoldsEveryPointOnce) {
     std::map<PointKey, int> expected;
     for (const Index n : {64, 100}) {
       expected[{"exact", n, 0}] = 1;
+      expected[{"rank", n, 45}] = 1;  // C(8 + 2, 2) features
       for (const Index k : {1, 3}) {
         expected[{"conv_full", n, k}] = 1;
         expected[{"conv_partitioned", n, k}] = 1;
@@ -51,6 +52,17 @@ TEST(RuntimeCurve, HoldsEveryPointOnce) {
       EXPECT_LE(point.seconds, point.seconds_max);
     }
   }
+}
+
+TEST(RuntimeCurve, FeaturesThatDoNotFitAreRefusedOnlyWhereTheyAreWanted) {
+  CurveRequest request = tiny_request(Precision::f32);
+  request.d = 64;
+  request.degree = 6;
+  EXPECT_NE(message_of<InvalidArgument>([&] { measure_curve(request); }).find("131115985 features"), std::string::npos);
+  request.degree = -1;
+  EXPECT_NE(message_of<InvalidArgument>([&] { measure_curve(request); }).find("degree is -1"), std::string::npos);
+  request.methods = {"exact"};
+  EXPECT_EQ(measure_curve(request).size(), 2U);
 }
 
 TEST(RuntimeCurve, HoldsTheWantedMethodsOnly) {

@@ -8,12 +8,12 @@
 /// --most-estimate is not run but extrapolated, and marked by "~". The second prints, as CSV, how far both gradients are from the
 /// exact one, in float64, for noise on the scores of different sizes: tests/bench/plot_gradient_error.py draws it.
 
-#include "analysis/stopwatch.h"
 #include "attention/exact_attention.h"
 #include "attention/exact_backward.h"
 #include "basis/apply.h"
 #include "basis/conv_backward.h"
 #include "basis/recover.h"
+#include "core/stopwatch.h"
 #include "data/planted.h"
 
 #include <fmt/format.h>

@@ -5,9 +5,9 @@
 /// the seconds that R runs took together, "write FILE" writes the last output (the gradients by query, key and value), each heads
 /// x n x d, raw, and is answered by "written".
 
-#include "analysis/stopwatch.h"
 #include "attention/exact_attention.h"
 #include "attention/exact_backward.h"
+#include "core/stopwatch.h"
 
 #include <CLI/CLI.hpp>
 

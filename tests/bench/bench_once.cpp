@@ -6,11 +6,11 @@
 ///
 /// prints "seconds S", "peak_bytes B" and, for conv, "rescued R".
 
-#include "analysis/stopwatch.h"
 #include "attention/exact_attention.h"
 #include "basis/apply.h"
 #include "basis/recover.h"
 #include "core/memory.h"
+#include "core/stopwatch.h"
 #include "data/planted.h"
 
 #include <CLI/CLI.hpp>

@@ -192,6 +192,86 @@ TEST(Analyze, TheLadderStandsBesideRecoverWhenAsked) {
   EXPECT_EQ(result["ladder"][1]["band"], 4);
 }
 
+TEST(Analyze, ByTruncatedSvd) {
+  const TemporaryFolder folder;
+  const Words base = {"analyze", "--planted", "k=3,n=200,d=16,seed=3", "--method", "rank", "--precision", "f64", "--json"};
+  const auto with = [&](const Words& more) {
+    Words arguments = base;
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return json_of(arguments, folder.path());
+  };
+  const json result = with({"--k", "12", "--output", "y.npy"});
+  expect_keys(result, analysis_keys);
+  expect_keys(result, {"rank_kind", "degree", "features", "singular_values", "unmasked_error"});
+  expect_keys(result["seconds"], {"load", "exact", "recover", "rank", "apply"});
+  EXPECT_EQ(result["method"], "rank");
+  EXPECT_EQ(result["rank_kind"], "svd");
+  EXPECT_EQ(result["k_requested"], 12);
+  EXPECT_EQ(result["k_found"], 12);
+  EXPECT_EQ(result["singular_values"].size(), 12U);
+  EXPECT_EQ(result["starts"], json::array());
+  EXPECT_EQ(result["ladder"], json::array());
+  for (const char* key : {"degree", "features", "T", "delta", "eps", "monotone", "bound", "heldout_error", "max_score_error"}) {
+    EXPECT_TRUE(result[key].is_null()) << key;
+  }
+  EXPECT_EQ(folder.names(), Words{"y.npy"});
+  EXPECT_EQ(with({})["k_requested"], 16);
+  // All singular values: everything.
+  EXPECT_LE(with({"--k", "200"})["relative_error"].get<double>(), 1e-12);
+  EXPECT_EQ(with({"--ladder"})["ladder"].size(), 9U);
+}
+
+TEST(Analyze, ByPolynomialFeatures) {
+  const TemporaryFolder folder;
+  const Words base = {"analyze", "--planted", "k=3,n=200,d=16,seed=3", "--method", "rank", "--json"};
+  const auto with = [&](const Words& more) {
+    Words arguments = base;
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return json_of(arguments, folder.path());
+  };
+  const json result = with({"--rank-kind", "features"});
+  expect_keys(result, analysis_keys);
+  EXPECT_EQ(result["rank_kind"], "features");
+  EXPECT_EQ(result["degree"], 2);
+  EXPECT_EQ(result["features"], 153);  // C(16 + 2, 2)
+  EXPECT_EQ(result["k_found"], 153);
+  EXPECT_EQ(result["rows_not_positive"], 0);
+  EXPECT_TRUE(result["k_requested"].is_null());
+  EXPECT_TRUE(result["unmasked_error"].is_null());
+  const json three = with({"--degree", "3"});  // says which kind
+  EXPECT_EQ(three["rank_kind"], "features");
+  EXPECT_EQ(three["features"], 969);
+  EXPECT_LT(three["relative_error"].get<double>(), result["relative_error"].get<double>());
+}
+
+TEST(Analyze, LowRankOfALongHeadIsOfFeaturesUnlessAskedOtherwise) {
+  const TemporaryFolder folder;
+  const Words base = {"analyze", "--planted", "k=2,n=4100,d=4", "--method", "rank", "--json"};
+  EXPECT_EQ(json_of(base, folder.path())["rank_kind"], "features");
+  Words asked = base;
+  asked.insert(asked.end(), {"--k", "4"});
+  const ProcessResult refused = run_convscope(asked, folder.path());
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("at most 4096 tokens; this head has 4100"));
+}
+
+TEST(Analyze, PrintsLowRankForPeople) {
+  const TemporaryFolder folder;
+  const auto text = [&](const Words& more) {
+    Words arguments = {"analyze", "--planted", "k=3,n=50,d=8", "--method", "rank"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProcessResult result = run_convscope(arguments, folder.path());
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.out;
+  };
+  for (const char* words : {"truncated SVD of rank 5", "singular values", "unmasked error", "relative error"}) {
+    EXPECT_THAT(text({"--k", "5"}), HasSubstr(words));
+  }
+  for (const char* words : {"45 features of degree 2", "rows not positive", "polynomial"}) {
+    EXPECT_THAT(text({"--degree", "2"}), HasSubstr(words));
+  }
+}
+
 TEST(Analyze, PrintsTheLadderForPeople) {
   const TemporaryFolder folder;
   const ProcessResult result = run_convscope({"analyze", "--planted", "k=3,n=100,d=8", "--method", "fit"}, folder.path());
@@ -333,7 +413,7 @@ TEST(Curve, MeasuresEveryMethod) {
     EXPECT_GE(point["repeats"].get<int>(), 1);
     EXPECT_EQ(point["extrapolated"], false);
   }
-  for (const char* method : {"exact", "conv_full", "conv_partitioned", "planned"}) {
+  for (const char* method : {"exact", "conv_full", "conv_partitioned", "planned", "rank"}) {
     for (const Index n : {64, 128}) EXPECT_TRUE(measured.contains({method, n})) << method << " " << n;
   }
   std::ifstream csv(folder.path() / "points.csv");

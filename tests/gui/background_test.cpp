@@ -260,6 +260,17 @@ TEST_F(Runtime, AFailureIsSaid) {
   EXPECT_EQ(measurer.view().failure, "cannot be measured");
 }
 
+TEST_F(Runtime, LeavesFeaturesOutThatTakeTooMuchMemory) {
+  RuntimeMeasurer measurer({}, measure());
+  measurer.want({.d = 64, .k = 4, .degree = 6, .threads = 1});
+  finish(measurer);
+  EXPECT_TRUE(sizes_of(measurer.view(), "rank").empty());
+  EXPECT_EQ(sizes_of(measurer.view(), "planned").size(), 8U);
+  measurer.want({.d = 64, .k = 4, .degree = 1, .threads = 1});
+  finish(measurer);
+  EXPECT_EQ(sizes_of(measurer.view(), "rank").size(), 8U);
+}
+
 TEST(RuntimeReal, TakesRealTimesOfSmallSizes) {
   // Only the first sizes: what the engine gives is what the measurer shows.
   RuntimeMeasurer measurer({});
@@ -316,6 +327,29 @@ TEST_F(Curve, FindsThePlantedK) {
   EXPECT_EQ(smallest->k, 7);
   EXPECT_LE(smallest->error, 1e-5);
   EXPECT_GE(wakes, static_cast<int>(view.points.size()));
+}
+
+TEST_F(Curve, OfAnSvdFallsWithTheRank) {
+  analyse(200, 4);
+  auto planted = convbasis::make_planted<float>({.n = 200, .d = 16, .k = 4, .T = 4, .seed = 5});
+  request_.method = Method::rank;
+  request_.k = 6;
+  analysis_ = std::make_shared<Analysis>(convbasis::analyze_head_by_rank(std::move(planted.head), request_.rank_options()));
+  ErrorCurve curve({});
+  curve.set_target(0.05);
+  curve.want(analysis_, request_);
+  finish(curve);
+  const ErrorCurveView view = curve.view();
+  EXPECT_EQ(view.failure, "");
+  EXPECT_EQ(view.points.back().k, 200);
+  EXPECT_LE(view.points.back().error, 1e-4) << "of full rank it is exact";
+  const KError* smallest = smallest_k_below(view.points, 0.05);
+  ASSERT_TRUE(smallest);
+  AnalysisRequest at = request_;
+  at.k = smallest->k;
+  EXPECT_TRUE(curve.is_of(at));
+  const auto alone = convbasis::analyze_head_by_rank<float>(*analysis_->tensors, at.rank_options());
+  EXPECT_NEAR(alone.error.relative_error, smallest->error, 0.01);
 }
 
 TEST_F(Curve, AnotherKIsTheSameCurve) {

@@ -181,6 +181,32 @@ TEST_F(ExportTest, TheCommandAndTheLineOfAFitNameWhatAFitHas) {
   EXPECT_THAT(provenance_line(p), Not(HasSubstr("delta")));
 }
 
+TEST_F(ExportTest, TheCommandAndTheLineOfLowRankNameItsKind) {
+  result_.request.method = Method::rank;
+  result_.request.k = 5;
+  result_.analysis = std::make_shared<const convbasis::HeadAnalysis<float>>(
+      convbasis::analyze_head_by_rank<float>(result_.source->load(0, 0, 300), result_.request.rank_options()));
+  EXPECT_THAT(reproducing_command(provenance_of(result_)), testing::EndsWith(" --method rank --rank-kind svd --k 5"));
+  EXPECT_THAT(provenance_line(provenance_of(result_)), HasSubstr("method rank · kind svd · k 5 · float32"));
+  EXPECT_THAT(html_report(result_, {}), testing::AllOf(HasSubstr("rank, truncated SVD"), Not(HasSubstr("Segments"))));
+  write_factors(npy("factors.npy"), analysis().rank->factors);
+  write_factors(csv("factors.csv"), analysis().rank->factors);
+  result_.request.rank_kind = convbasis::RankKind::features;
+  result_.analysis = std::make_shared<const convbasis::HeadAnalysis<float>>(
+      convbasis::analyze_head_by_rank<float>(result_.source->load(0, 0, 300), result_.request.rank_options()));
+  EXPECT_THAT(reproducing_command(provenance_of(result_)), testing::EndsWith(" --method rank --rank-kind features --degree 2"));
+  EXPECT_THAT(provenance_line(provenance_of(result_)), HasSubstr("kind features · degree 2 · features 153"));
+  EXPECT_THAT(html_report(result_, {}), HasSubstr("rank, polynomial features"));
+  const Csv read = read_csv(folder_ / "factors.csv");
+  EXPECT_EQ(read.rows.size(), 300U);
+  ASSERT_EQ(read.names.size(), 11U);
+  EXPECT_EQ(read.names[1], "u_1");
+  EXPECT_EQ(read.names[10], "v_5");
+  const NpyArray both = read_npy(folder_ / "factors.npy");
+  EXPECT_EQ(both.columns, 10U);
+  EXPECT_TRUE(same_float(read.rows[299][6], both.at(299, 5)));
+}
+
 TEST_F(ExportTest, TheCommandNamesWhoIsQueryKeyAndValue) {
   Provenance p = provenance_of(result_);
   FilesRecipe files{{"/data/a.npz"}};

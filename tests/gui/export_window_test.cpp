@@ -282,6 +282,36 @@ TEST_F(ExportWindowTest, AFolderThatCannotBeWrittenIsTold) {
   EXPECT_TRUE(names().empty());
 }
 
+TEST_F(ExportWindowTest, LowRankIsExportedAsWhatItIs) {
+  open_planted(200, 200);
+  const auto choose = [&](convbasis::RankKind kind) {
+    AnalysisRequest wish = app_->session().wanted();
+    wish.method = Method::rank;
+    wish.rank_kind = kind;
+    wish.k = 3;
+    app_->session().want(wish);
+    settle();
+  };
+  const ExportWish factors{.item = ExportItem::lag_vectors, .format = ExportFormat::csv, .path = folder_ / "factors.csv"};
+  choose(convbasis::RankKind::svd);
+  export_now(factors);
+  EXPECT_THAT(contents(factors.path), testing::HasSubstr("row,u_1,u_2,u_3,v_1,v_2,v_3\n"));
+  export_now({.item = ExportItem::basis_plot, .scale = 1, .path = folder_ / "svd.png"});
+  choose(convbasis::RankKind::features);
+  export_now({.item = ExportItem::basis_plot, .scale = 1, .path = folder_ / "features.png"});
+  export_now({.item = ExportItem::report, .format = ExportFormat::html, .scale = 1, .path = folder_ / "head.html"});
+  EXPECT_THAT(contents(folder_ / "head.html"), testing::HasSubstr("rank, polynomial features"));
+  EXPECT_NE(contents(folder_ / "svd.png"), contents(folder_ / "features.png"));
+  // What is not there is refused, not written empty.
+  for (const ExportItem item : {ExportItem::lag_vectors, ExportItem::starts}) {
+    ASSERT_TRUE(app_->start_export({.item = item, .format = ExportFormat::csv, .path = folder_ / "none.csv"}));
+    settle();
+    ASSERT_TRUE(app_->session().failure());
+    app_->session().dismiss();
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "none.csv"));
+}
+
 TEST_F(ExportWindowTest, TheDialogOpensByKeysAndClosesByEscape) {
   const auto press = [&](std::initializer_list<ImGuiKey> keys) {
     for (const bool down : {true, false}) {

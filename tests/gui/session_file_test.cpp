@@ -40,7 +40,7 @@ bool same(const SavedSession& a, const SavedSession& b) {
   AnalysisRequest request = b.request;
   request.source = a.request.source;
   return same_source(a, b) && a.request == request && a.view == b.view && a.pinned == b.pinned && a.preset == b.preset &&
-         a.panels == b.panels && a.dark == b.dark && a.ui_scale == b.ui_scale;
+         a.panels == b.panels && a.dark == b.dark && a.ui_scale == b.ui_scale && a.training == b.training;
 }
 
 Index any_index(Index least) { return *rc::gen::inRange<Index>(least, Index{1} << 40U); }
@@ -67,6 +67,24 @@ convbasis::ActivationHints any_hints() {
   return hints;
 }
 
+TrainingRequest any_training() {
+  TrainingRequest request;
+  request.problem.n = *rc::gen::inRange<Index>(16, 8192);
+  request.problem.d = 2 * *rc::gen::inRange<Index>(1, 32);
+  request.problem.k = *rc::gen::inRange<Index>(1, 4);
+  request.problem.T = *rc::gen::inRange<Index>(1, 4);
+  request.problem.noise = any_number();
+  request.problem.seed = *rc::gen::arbitrary<std::uint64_t>();
+  request.optimiser = any_of<convbasis::Optimiser>({convbasis::Optimiser::gradient_descent, convbasis::Optimiser::adam});
+  request.rate = any_number();
+  request.parameters = any_of<convbasis::Parameters>({convbasis::Parameters::tied, convbasis::Parameters::free});
+  request.steps = *rc::gen::inRange(50, 10000);
+  request.recover_every = *rc::gen::inRange(1, 50);
+  request.between = any_of<convbasis::Between>({convbasis::Between::starts, convbasis::Between::basis});
+  request.wanted = {*rc::gen::arbitrary<bool>(), *rc::gen::arbitrary<bool>(), true};
+  return request;
+}
+
 SavedSession any_session() {
   SavedSession session;
   switch (*rc::gen::inRange(0, 3)) {
@@ -86,8 +104,10 @@ SavedSession any_session() {
   session.request.layer = any_index(0);
   session.request.head = any_index(0);
   session.request.n = any_index(1);
-  session.request.method = any_of<Method>({Method::recover, Method::fit});
+  session.request.method = any_of<Method>({Method::recover, Method::fit, Method::rank});
   session.request.k = any_index(session.request.method == Method::fit ? 0 : 1);
+  session.request.rank_kind = any_of<convbasis::RankKind>({convbasis::RankKind::svd, convbasis::RankKind::features});
+  session.request.degree = *rc::gen::inRange<Index>(0, convbasis::max_exp_degree + 1);
   session.request.band = any_index(0);
   session.request.columns = any_index(0);
   session.request.T = any_index(1);
@@ -109,10 +129,11 @@ SavedSession any_session() {
   view.residual_limit = 1e-300 + any_number();
   session.view = settings_of(view);
   if (*rc::gen::arbitrary<bool>()) session.pinned = CellIndex{any_index(0), any_index(0)};
-  session.preset = any_of<LayoutPreset>({LayoutPreset::explore, LayoutPreset::teach, LayoutPreset::compare});
+  session.preset = any_of<LayoutPreset>({LayoutPreset::explore, LayoutPreset::teach, LayoutPreset::compare, LayoutPreset::train});
   session.panels = {"source", "log"};
   session.dark = *rc::gen::arbitrary<bool>();
   session.ui_scale = 0.5 + *rc::gen::inRange(0, 350) / 100.0;
+  session.training = any_training();
   return session;
 }
 
@@ -177,7 +198,9 @@ TEST(SessionFile, ErrorsNameTheFieldWhatWasFoundAndWhatIsRight) {
       {with(R"("request": {"n": 0})"), {"request.n is 0", "from 1"}},
       {with(R"("request": {"n": 1.5})"), {"request.n is 1.5", "whole number"}},
       {with(R"("request": {"n": 18446744073709551615})"), {"request.n is 18446744073709551615"}},
-      {with(R"("request": {"method": "rank"})"), {"request.method is \"rank\"", "fit"}},
+      {with(R"("request": {"method": "magic"})"), {"request.method is \"magic\"", "fit", "rank"}},
+      {with(R"("request": {"rank_kind": "qr"})"), {"request.rank_kind is \"qr\"", "one of svd, features"}},
+      {with(R"("request": {"degree": 17})"), {"request.degree is 17", "from 0 to 16"}},
       {with(R"("request": {"k": 0})"), {"request.k is 0", "from 1"}},
       {with(R"("request": {"band": -1})"), {"request.band is -1", "from 0"}},
       {with(R"("request": {"eps": null})"), {"request.eps is null", "a number"}},

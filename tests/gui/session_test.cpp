@@ -123,6 +123,33 @@ TEST_F(SessionTest, StartsChosenByHandAreKeptUntilAParameterIsTurned) {
   EXPECT_TRUE(session_.wanted().starts.empty());
 }
 
+TEST_F(SessionTest, AnSvdOfTooManyTokensIsRefusedAndFeaturesComeInParts) {
+  open_planted(5000);
+  const auto before = session_.result().analysis;
+  AnalysisRequest wish = session_.wanted();
+  wish.method = Method::rank;
+  session_.want(wish);
+  settle();
+  ASSERT_TRUE(session_.failure());
+  EXPECT_EQ(session_.failure()->kind, Failure::Kind::argument);
+  EXPECT_THAT(session_.failure()->text, testing::HasSubstr("at most 4096 tokens; this head has 5000"));
+  EXPECT_EQ(session_.result().analysis, before);
+  wish.rank_kind = convbasis::RankKind::features;
+  session_.want(wish);
+  settle();
+  EXPECT_FALSE(session_.failure());
+  ASSERT_TRUE(session_.result().analysis->rank);
+  EXPECT_EQ(session_.result().analysis->rank->rank, 153);  // C(16 + 2, 2)
+  EXPECT_TRUE(session_.result().analysis->assessed());
+  wish.rank_kind = convbasis::RankKind::svd;
+  wish.n = 300;
+  wish.k = 7;
+  session_.want(wish);
+  settle();
+  ASSERT_TRUE(session_.result().analysis->rank);
+  EXPECT_EQ(session_.result().analysis->rank->factors.left.cols(), 7);
+}
+
 TEST_F(SessionTest, AnotherNGivesAnotherExactPart) {
   open_planted();
   const std::uint64_t exact_before = session_.result().exact_id;

@@ -53,6 +53,46 @@ RC_GTEST_PROP(Request, CutsToValidOptions, (Index n, Index k, Index T, double de
   convbasis::require_valid(cut.options(), cut.n);  // throws when it is not
 }
 
+TEST(Request, OfLowRankIsCutToWhatThatTakes) {
+  AnalysisRequest wild;
+  wild.n = 5000;
+  wild.method = Method::rank;
+  wild.k = 0;
+  wild.degree = 99;
+  EXPECT_EQ(clamped(wild, 3000).k, 1);
+  EXPECT_EQ(clamped(wild, 3000).degree, convbasis::max_exp_degree);
+  wild.k = 2000;
+  wild.degree = -1;
+  EXPECT_EQ(clamped(wild, 3000).k, convbasis::svd_rank_limit);
+  EXPECT_EQ(clamped(wild, 3000).degree, 0);
+  wild.rank_kind = convbasis::RankKind::features;
+  EXPECT_EQ(clamped(wild, 3000).k, 2000) << "says nothing, so it is kept for another method";
+}
+
+TEST(Request, HasAnErrorCurveWhereKIsWhatGrows) {
+  AnalysisRequest request;
+  EXPECT_TRUE(request.has_error_curve());
+  request.method = Method::fit;
+  EXPECT_FALSE(request.has_error_curve());
+  request.method = Method::rank;
+  EXPECT_TRUE(request.has_error_curve());
+  request.rank_kind = convbasis::RankKind::features;
+  EXPECT_FALSE(request.has_error_curve());
+}
+
+TEST(LagCurve, ThinsEvenlyWithoutLosingAPeak) {
+  std::vector<float> values(1000, 0.0F);
+  values[437] = 5.0F;
+  values[438] = -7.0F;
+  const LagCurve curve = thin_evenly(values, 50);
+  EXPECT_LE(curve.lag.size(), 60U);
+  EXPECT_TRUE(std::ranges::is_sorted(curve.lag));
+  EXPECT_EQ(*std::ranges::max_element(curve.value), 5.0);
+  EXPECT_EQ(*std::ranges::min_element(curve.value), -7.0);
+  EXPECT_EQ(thin_evenly(std::span(values).first(40), 50).lag.size(), 40U) << "short ones stay whole";
+  EXPECT_TRUE(thin_evenly({}, 50).lag.empty());
+}
+
 TEST(Request, OnlyHeadAndNTouchTheExactPart) {
   AnalysisRequest a;
   AnalysisRequest b = a;

@@ -58,8 +58,8 @@ TEST(ColourAt, ClampsAndTakesTheFirstColourForNan) {
 }
 
 TEST(Palette, TellsItsSubjectsApart) {
-  constexpr Subject subjects[] = {Subject::exact, Subject::conv,     Subject::conv_full,
-                                  Subject::rank,  Subject::residual, Subject::gpu};
+  constexpr Subject subjects[] = {Subject::exact,    Subject::conv, Subject::conv_full, Subject::rank,
+                                  Subject::residual, Subject::gpu,  Subject::estimate};
   for (const bool dark : {true, false}) {
     for (const Subject a : subjects) {
       for (const Subject b : subjects) {

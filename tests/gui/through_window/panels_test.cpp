@@ -90,7 +90,7 @@ TEST_F(Panels, KeysChangeTheSizeOfEverything) {
 
 TEST_F(Panels, EachLayoutShowsThemAll) {
   drive([&](Hand& hand) {
-    for (const char* layout : {"View/Layout/Teach", "View/Layout/Compare", "View/Layout/Explore"}) {
+    for (const char* layout : {"View/Layout/Teach", "View/Layout/Compare", "View/Layout/Train", "View/Layout/Explore"}) {
       SCOPED_TRACE(layout);
       choose(hand, layout);
       settle(hand);

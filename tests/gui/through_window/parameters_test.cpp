@@ -1,6 +1,7 @@
 // Parameters are typed and dragged.
 
 #include "gui/support/driver.h"
+#include "panels/map_colours.h"
 
 #include <GLFW/glfw3.h>
 
@@ -113,6 +114,62 @@ TEST_F(Parameters, AFitIsChosenAndTurned) {
     settle(hand);
     EXPECT_FALSE(analysis().fit);
     EXPECT_EQ(analysis().options.k, 1);
+  });
+}
+
+TEST_F(Parameters, LowRankIsChosenTurnedAndUndone) {
+  drive([&](Hand& hand) {
+    const AnalysisRequest before = session().wanted();
+    rest(hand);
+    const auto recovered = session().result().analysis;
+    hand.WindowFocus("//###parameters");
+    hand.ItemClick("//###parameters/rank");
+    settle(hand);
+    ASSERT_TRUE(analysis().rank);
+    EXPECT_EQ(session().result().request.method, Method::rank);
+    EXPECT_NE(session().result().analysis, recovered);
+    EXPECT_EQ(describe_approximation(analysis()), "k = " + std::to_string(before.k) + " (SVD)");
+    const double wide = analysis().error.relative_error;
+    hand.ItemInputValue("//###parameters/##r/##number", "2");
+    settle(hand);
+    EXPECT_EQ(analysis().rank->rank, 2);
+    EXPECT_GT(analysis().error.relative_error, wide) << "other numbers, so another map";
+    look(hand);
+    rest(hand);
+    hand.ItemClick("//###parameters/features");
+    settle(hand);
+    ASSERT_TRUE(analysis().rank->features);
+    EXPECT_EQ(describe_approximation(analysis()), "degree 2");
+    hand.ItemInputValue("//###parameters/##g/##number", "1");
+    settle(hand);
+    EXPECT_EQ(analysis().rank->rank, analysis().head().width() + 1);
+    look(hand);
+    rest(hand);
+    for (int step = 0; step < 8 && !(session().wanted() == before); ++step) {
+      hand.KeyPress(ImGuiMod_Ctrl | ImGuiKey_Z);
+      settle(hand);
+    }
+    EXPECT_EQ(session().wanted(), before);
+    EXPECT_FALSE(analysis().rank);
+  });
+}
+
+TEST_F(Parameters, FeaturesThatDoNotFitAreRefusedAndTheLastMapStays) {
+  drive([&](Hand& hand) {
+    AnalysisRequest wish = session().wanted();
+    wish.method = Method::rank;
+    wish.rank_kind = convbasis::RankKind::features;
+    session().want(wish);
+    settle(hand);
+    ASSERT_TRUE(analysis().rank);
+    wish.degree = 16;
+    session().want(wish);
+    settle(hand);
+    ASSERT_TRUE(session().failure());
+    EXPECT_THAT(session().failure()->text, testing::HasSubstr("degree 16 in width"));
+    EXPECT_EQ(analysis().rank->options.degree, 2);
+    EXPECT_TRUE(session().stale());
+    look(hand);
   });
 }
 
