@@ -1,5 +1,7 @@
 #include "attention/exact_attention.h"
 
+#include "attention/accelerator.h"
+
 #include "attention/kernels.h"
 #include "attention/tile_kernels.h"
 #include "core/aligned.h"
@@ -270,6 +272,13 @@ void exact_attention(std::span<const HeadView<T>> heads, std::span<const ExactOu
 template <Real T>
 void exact_attention(const HeadView<T>& head, MutableMatrixView<T> output, std::span<double> lse, const RunContext& context) {
   const ExactOutput<T> result{output, lse};
+  if constexpr (std::same_as<T, float>) {
+    if (context.accelerator != nullptr) {
+      require_fitting(head, result);
+      context.check();
+      if (context.accelerator->exact_attention(head, output, lse, context)) return;
+    }
+  }
   exact_attention<T>(std::span(&head, 1), std::span(&result, 1), context);
 }
 

@@ -17,7 +17,8 @@ namespace convbasis {
 /// Shapes: `output` n x d_v, `lse` n. Cost: n^2 (d + d_v) multiply-adds over the triangle; scratch of some hundred rows of d +
 /// d_v numbers a thread, and n numbers. Accuracy: products and sums in T, so a few units of T's rounding times the largest
 /// |score|; exponentials to 2 units. Weights may reach 2^64 (2^500 in double), so |V| n must stay that far below T's largest
-/// number. Thread-safe; the result does not depend on the number of threads. Throws InvalidArgument for shapes that do not fit,
+/// number. Thread-safe; the result does not depend on the number of threads. In float the context's accelerator does it where it
+/// can, in an order of its own: results then differ by rounding. Throws InvalidArgument for shapes that do not fit,
 /// Cancelled on a stop request (output is then unspecified).
 template <Real T>
 void exact_attention(const HeadView<T>& head, MutableMatrixView<T> output, std::span<double> lse, const RunContext& context = {});

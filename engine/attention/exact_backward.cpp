@@ -1,5 +1,7 @@
 #include "attention/exact_backward.h"
 
+#include "attention/accelerator.h"
+
 #include "attention/kernels.h"
 #include "attention/tile_kernels.h"
 #include "core/aligned.h"
@@ -233,6 +235,10 @@ void exact_backward(const HeadView<T>& head, const BackwardInput<T>& forward, co
   if (std::ssize(forward.lse) != head.size()) {
     throw InvalidArgument(
         fmt::format("lse has {} entries; it must have one for each of the {} rows", forward.lse.size(), head.size()));
+  }
+  if constexpr (std::same_as<T, float>) {
+    context.check();
+    if (context.accelerator != nullptr && context.accelerator->exact_backward(head, forward, gradients, context)) return;
   }
   const PackedQueries<T> packed(head, forward, context);
   const std::vector<std::vector<Index>> blocks = deal_blocks(head.size());

@@ -36,7 +36,8 @@ void require_gradient_shapes(const HeadView<T>& head, const MatrixView<T>& outpu
 ///
 /// Cost: n^2 (3 d + 2 d_v) / 2 multiply-adds. Memory: up to 8 times the size of Q for sums of dQ, and copies of Q and G in the
 /// order in which tiles read them: O(n (d + d_v)). The work is cut by n alone and summed in a fixed order, so that the result is
-/// the same, bit for bit, for any number of threads; more than 8 are of no use. Accuracy: products and sums in T.
+/// the same, bit for bit, for any number of threads; more than 8 are of no use. Accuracy: products and sums in T. In float the
+/// context's accelerator does it where it can, in an order of its own.
 /// Thread-safe. Throws InvalidArgument for shapes that do not fit and for heads that are given by their scores, Cancelled (the
 /// gradients are then unspecified).
 template <Real T>

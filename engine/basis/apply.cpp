@@ -1,5 +1,6 @@
 #include "basis/apply.h"
 
+#include "attention/accelerator.h"
 #include "basis/apply_layout.h"
 #include "basis/direct_product.h"
 #include "basis/partitioned.h"
@@ -68,6 +69,8 @@ struct ConvAttentionPlan<T>::State {
   DirectProduct<T> direct;
   std::optional<PartitionedProduct<T>> partitioned;
   std::vector<T> row_factor;  // 1 / D_i; 0 in rows that underflow
+  std::unique_ptr<AcceleratedProduct> accelerated;
+  std::string accelerator;  // its name
   mutable std::mutex second_mutex;
   mutable std::unique_ptr<ConvAttentionPlan<double>> second;  // in float64, for a plan in float32; made when it is first needed
   /// How each row goes through the transposed product.
@@ -89,11 +92,71 @@ struct ConvAttentionPlan<T>::State {
     for (Index i = 0; i < layout.size; ++i) {
       row_factor.push_back(weights->underflows(i) ? T{0} : static_cast<T>(1.0 / weights->row_sum[static_cast<std::size_t>(i)]));
     }
+    if constexpr (std::same_as<T, float>) {
+      if (context.accelerator != nullptr) accelerate(*context.accelerator, context);
+    }
   }
 
-  std::string path() const {
-    if (!partitioned) return std::string("direct product, ") + precision_name<T>;
-    return "partitioned FFT, block " + std::to_string(layout.block) + ", " + precision_name<T>;
+  /// With the same layout, so that the estimates of the FFT's error hold there too.
+  void accelerate(const Accelerator& with, const RunContext& context) requires std::same_as<T, float> {
+    const ConvBasis<float>& basis = weights->weights;
+    std::vector<AcceleratedSegment> segments;
+    for (Index r = 0; r < basis.count(); ++r) segments.push_back({basis.start(r), basis.lag_vector(r)});
+    accelerated = with.product({layout.size, segments, row_factor, planned_columns, layout.block}, context);
+    accelerator = with.name();
+  }
+
+  /// D^-1 A value, by the accelerator if it can: true then.
+  bool multiply(MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context) const {
+    if constexpr (std::same_as<T, float>) {
+      if (accelerated && accelerated->apply(value, false, output, context)) return true;
+    }
+    if (partitioned) {
+      partitioned->apply(value, row_factor, output, context);
+    } else {
+      output.setZero();
+    }
+    direct.add(weights->weights, value, row_factor, output, context);
+    return false;
+  }
+
+  /// A^T value with row i of value multiplied by factor[i], 1 / D_i or 0.
+  void multiply_transposed(MatrixView<T> value, std::span<const T> factor, MutableMatrixView<T> output,
+                           const RunContext& context) const {
+    Scratch<T> memory(static_cast<std::size_t>(layout.size * value.cols()));
+    MutableMatrixView<T> scaled(memory.data(), layout.size, value.cols(), Eigen::OuterStride<>(value.cols()));
+    const MatrixView<T> input(scaled.data(), layout.size, value.cols(), Eigen::OuterStride<>(value.cols()));
+    const auto fill = [&](bool divided) {
+      constexpr Index at_once = 256;
+      parallel_for(context, (layout.size + at_once - 1) / at_once, [&](Index item, int) {
+        for (Index i = item * at_once; i < std::min(layout.size, (item + 1) * at_once); ++i) {
+          if (const T own = factor[static_cast<std::size_t>(i)]; own > T{0}) {
+            scaled.row(i) = (divided ? own : T{1}) * value.row(i);
+          } else {
+            scaled.row(i).setZero();
+          }
+        }
+      });
+    };
+    if constexpr (std::same_as<T, float>) {
+      if (accelerated) {
+        fill(false);  // it divides by D itself
+        if (accelerated->apply(input, true, output, context)) return;
+      }
+    }
+    fill(true);
+    if (partitioned) {
+      partitioned->apply_transpose(input, output, context);
+    } else {
+      output.setZero();
+    }
+    direct.apply_transpose(weights->weights, input, output, context);
+  }
+
+  std::string path(bool by_accelerator) const {
+    const std::string who = by_accelerator ? accelerator + ", " : "";
+    if (!partitioned) return who + "direct product, " + precision_name<T>;
+    return who + "partitioned FFT, block " + std::to_string(layout.block) + ", " + precision_name<T>;
   }
 
   /// The FFT's error in row i of D^-1 A V, from its error in A V of each output block.
@@ -265,15 +328,10 @@ template <Real T>
 ApplyReport ConvAttentionPlan<T>::apply(MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context) const {
   require_fitting<T>(size(), value, output);
   context.check();
-  if (state_->partitioned) {
-    state_->partitioned->apply(value, state_->row_factor, output, context);
-  } else {
-    output.setZero();
-  }
-  state_->direct.add(state_->weights->weights, value, state_->row_factor, output, context);
+  const bool by_accelerator = state_->multiply(value, output, context);
   const MatrixView<T> result(output.data(), output.rows(), output.cols(), Eigen::OuterStride<>(output.outerStride()));
   ApplyReport report{state_->rows_to_rescue(value, result, context), state_->layout.block, state_->direct.columns(), false,
-                     state_->path()};
+                     state_->path(by_accelerator)};
   if (state_->second_try_pays(report.rescued, value.cols())) {
     state_->rescue_by_second_try(report.rescued, value, output, context);
     report.second_try = true;
@@ -288,28 +346,8 @@ template <Real T>
 void ConvAttentionPlan<T>::apply_transpose(MatrixView<T> value, MutableMatrixView<T> output, const RunContext& context) const {
   require_fitting<T>(size(), value, output);
   context.check();
-  const ConvWeights<T>& weights = *state_->weights;
   const auto& rows = state_->transposed_rows(context);
-  // D^-1 value, without the rows that are left out.
-  Scratch<T> memory(static_cast<std::size_t>(size() * value.cols()));
-  MutableMatrixView<T> scaled(memory.data(), size(), value.cols(), Eigen::OuterStride<>(value.cols()));
-  constexpr Index at_once = 256;
-  parallel_for(context, (size() + at_once - 1) / at_once, [&](Index item, int) {
-    for (Index i = item * at_once; i < std::min(size(), (item + 1) * at_once); ++i) {
-      if (const T factor = rows.factor[static_cast<std::size_t>(i)]; factor > T{0}) {
-        scaled.row(i) = factor * value.row(i);
-      } else {
-        scaled.row(i).setZero();
-      }
-    }
-  });
-  const MatrixView<T> input(scaled.data(), size(), value.cols(), Eigen::OuterStride<>(value.cols()));
-  if (state_->partitioned) {
-    state_->partitioned->apply_transpose(input, output, context);
-  } else {
-    output.setZero();
-  }
-  state_->direct.apply_transpose(weights.weights, input, output, context);
+  state_->multiply_transposed(value, rows.factor, output, context);
   for (const TransposePass<T>& pass : rows.passes) pass.add(value, output, context);
   state_->add_transposed_rows(rows.single, value, output, context);
 }

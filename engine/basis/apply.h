@@ -42,7 +42,8 @@ struct ApplyLayout;
 template <Real T>
 class ConvAttentionPlan {
  public:
-  /// `columns`: the expected number of columns of V, for the cost model only. Keeps a reference to nothing.
+  /// `columns`: the expected number of columns of V, for the cost model only. Keeps a reference to nothing but the context's
+  /// accelerator, which in float multiplies by D^-1 A where it can; rows are checked and rescued here all the same.
   ConvAttentionPlan(std::shared_ptr<const ConvWeights<T>> weights, Index columns, const ApplyOptions& options = {},
                     const RunContext& context = {});
   ~ConvAttentionPlan();

@@ -1,5 +1,5 @@
 /// \file
-/// How a long computation is run: threads, cancellation and progress. Passed by const reference and cheap to copy.
+/// How a long computation is run: threads, cancellation, progress and a GPU. Passed by const reference and cheap to copy.
 #pragma once
 
 #include "core/errors.h"
@@ -10,6 +10,8 @@
 
 namespace convbasis {
 
+class Accelerator;
+
 /// Called with a stage name ("exact attention") and the done fraction of that stage in [0, 1].
 /// May be called from any worker thread, never from two at the same time within one computation.
 using ProgressCallback = std::function<void(std::string_view stage, double fraction)>;
@@ -18,6 +20,8 @@ struct RunContext {
   int threads = 0;                 ///< worker threads; 0 means all that the machine offers
   std::stop_token stop = {};       ///< polled between tiles, at least every few milliseconds of work
   ProgressCallback progress = {};  ///< optional
+  /// Does what it can of attention instead of the CPU (attention/accelerator.h); null: the CPU does all. Must outlive the run.
+  const Accelerator* accelerator = nullptr;
 
   /// Throws Cancelled once a stop has been requested.
   void check() const {

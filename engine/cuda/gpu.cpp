@@ -224,16 +224,28 @@ GpuPlan::~GpuPlan() = default;
 
 GpuPlan Gpu::plan(int device, std::shared_ptr<const ConvWeights<float>> weights, Index columns, Index block,
                   const RunContext& context) const {
-  require_device(device);
   if (!weights) throw InvalidArgument("the plan has no weights; it needs those of a conv basis");
   const ConvBasis<float>& basis = weights->weights;
-  const ApplyLayout layout = choose_layout(basis.size(), basis.starts(), columns, block);
-  std::vector<const float*> lags;
-  std::vector<std::int64_t> starts, segments, blocks, first, last;
-  for (Index r = 0; r < basis.count(); ++r) {
-    starts.push_back(basis.start(r));
-    lags.push_back(basis.lag_vector(r).data());
+  std::vector<AcceleratedSegment> segments;
+  for (Index r = 0; r < basis.count(); ++r) segments.push_back({basis.start(r), basis.lag_vector(r)});
+  std::vector<float> row_factor;
+  for (Index i = 0; i < basis.size(); ++i) {
+    row_factor.push_back(weights->underflows(i) ? 0.0F : static_cast<float>(1.0 / weights->row_sum[static_cast<std::size_t>(i)]));
   }
+  return plan(device, {basis.size(), segments, row_factor, columns, block}, context);
+}
+
+GpuPlan Gpu::plan(int device, const AcceleratedWeights& weights, const RunContext& context) const {
+  require_device(device);
+  std::vector<const float*> lags;
+  std::vector<Index> starts;
+  for (const AcceleratedSegment& segment : weights.segments) {
+    starts.push_back(segment.start);
+    lags.push_back(segment.lags.data());
+  }
+  const ApplyLayout layout = choose_layout(weights.size, starts, weights.columns, weights.block);
+  const std::vector<std::int64_t> first_columns(starts.begin(), starts.end());
+  std::vector<std::int64_t> segments, blocks, first, last;
   for (const Piece& piece : layout.pieces) {
     segments.push_back(piece.segment);
     blocks.push_back(piece.block);
@@ -241,14 +253,11 @@ GpuPlan Gpu::plan(int device, std::shared_ptr<const ConvWeights<float>> weights,
     last.push_back(piece.last);
   }
   const std::vector<std::int64_t> direct(layout.direct_segments.begin(), layout.direct_segments.end());
-  std::vector<float> row_factor;
-  for (Index i = 0; i < basis.size(); ++i) {
-    row_factor.push_back(weights->underflows(i) ? 0.0F : static_cast<float>(1.0 / weights->row_sum[static_cast<std::size_t>(i)]));
-  }
-  const ConvbasisCudaWeights given{basis.size(), basis.count(),        starts.data(),   lags.data(),   row_factor.data(),
-                                   layout.block, std::ssize(segments), segments.data(), blocks.data(), first.data(),
-                                   last.data(),  std::ssize(direct),   direct.data()};
-  auto state = std::make_unique<GpuPlan::State>(table_, device, basis.size());
+  const ConvbasisCudaWeights given{
+      weights.size, std::ssize(weights.segments), first_columns.data(), lags.data(),   weights.row_factor.data(),
+      layout.block, std::ssize(segments),         segments.data(),      blocks.data(), first.data(),
+      last.data(),  std::ssize(direct),           direct.data()};
+  auto state = std::make_unique<GpuPlan::State>(table_, device, weights.size);
   const Call call(device, context);
   call.require_done(table_->create_plan(&given, &state->plan, call.get()));
   return GpuPlan(std::move(state));

@@ -3,6 +3,7 @@
 /// machine without the module, a driver or a device is an ordinary case and is told apart.
 #pragma once
 
+#include "attention/accelerator.h"
 #include "attention/exact_backward.h"
 #include "attention/head.h"
 #include "basis/conv_weights.h"
@@ -81,6 +82,7 @@ class Gpu {
   /// As ConvAttentionPlan.
   GpuPlan plan(int device, std::shared_ptr<const ConvWeights<float>> weights, Index columns, Index block = 0,
                const RunContext& context = {}) const;
+  GpuPlan plan(int device, const AcceleratedWeights& weights, const RunContext& context = {}) const;
 
  private:
   friend class GpuPlan;
