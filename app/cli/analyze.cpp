@@ -3,6 +3,7 @@
 #include "analysis/streamed_analysis.h"
 #include "cli/analysis_report.h"
 #include "cli/console.h"
+#include "cli/device.h"
 #include "cli/fit_report.h"
 #include "cli/head_input.h"
 #include "cli/input_options.h"
@@ -52,6 +53,7 @@ struct AnalyzeOptions {
   double eps = RecoverOptions{}.eps;
   std::string search = "binary";
   std::string precision = "f32";
+  std::string device = "auto";
   std::filesystem::path output, exact_output;  ///< empty: not written
   int threads = 0;
   bool streamed = false;  ///< although it may not be needed
@@ -164,6 +166,8 @@ void write_output(const std::filesystem::path& path, const convbasis::Matrix<T>&
 template <Real T>
 void analyze_whole(const AnalyzeOptions& options) {
   LongWork work(options.threads);
+  const Device device(options.device, options.precision);
+  work.use(device.accelerator());
   HeadInput<T> input = load_head<T>(options.input, work.context());
   const Index n = input.tensors.query.rows();
   const bool low_rank = options.method == "rank";
@@ -176,14 +180,17 @@ void analyze_whole(const AnalyzeOptions& options) {
     ladder = convbasis::make_ladder<T>(head, *analysis.exact, ladder_options(options, head.size()), work.context());
   }
   work.finish();
+  device.print_warning();
   write_output(options.output, analysis.output);
   write_output(options.exact_output, analysis.exact->output);
   if (options.json) {
     auto result = low_rank ? rank_json(input, analysis) : to_json(input, analysis);
     if (ladder) result["ladder"] = ladder_json(*ladder);
+    result["device"] = device.name();
     print_json(result);
   } else {
     low_rank ? print_rank_table(input, analysis) : print_table(input, analysis);
+    print_field("device", printable(device.name()));
     if (ladder) print_ladder(*ladder);
   }
 }
@@ -191,6 +198,8 @@ void analyze_whole(const AnalyzeOptions& options) {
 template <Real T>
 void analyze_by_fit(const AnalyzeOptions& options) {
   LongWork work(options.threads);
+  const Device device(options.device, options.precision);
+  work.use(device.accelerator());
   HeadInput<T> input = load_head<T>(options.input, work.context());
   const Index n = input.tensors.query.rows();
   std::optional<convbasis::SampleOptions> sample;
@@ -199,12 +208,16 @@ void analyze_by_fit(const AnalyzeOptions& options) {
       convbasis::analyze_head_by_fit<T>(std::move(input.tensors), fit_options(options, n), sample, work.context());
   const Ladder ladder = convbasis::make_ladder<T>(analysis.head(), *analysis.exact, ladder_options(options, n), work.context());
   work.finish();
+  device.print_warning();
   write_output(options.output, analysis.output);
   write_output(options.exact_output, analysis.exact->output);
   if (options.json) {
-    print_json(fit_json(input, analysis, ladder));
+    auto result = fit_json(input, analysis, ladder);
+    result["device"] = device.name();
+    print_json(result);
   } else {
     print_fit_table(input, analysis);
+    print_field("device", printable(device.name()));
     print_ladder(ladder);
   }
 }
@@ -231,6 +244,8 @@ std::optional<PlantedOptions> streamed_input(const AnalyzeOptions& options) {
 template <Real T>
 void analyze_by_blocks(const AnalyzeOptions& options, const PlantedOptions& input) {
   LongWork work(options.threads);
+  const Device device(options.device, options.precision);
+  work.use(device.accelerator());
   const StreamedPlan plan =
       convbasis::plan_streamed<T>(input, {.recover = recover_options(options, input.n), .scale = options.input.scale});
   const std::string file = "planted:" + *options.input.planted;
@@ -254,7 +269,15 @@ void analyze_by_blocks(const AnalyzeOptions& options, const PlantedOptions& inpu
   }
   work.finish();
   if (writer) write_result([&] { writer->commit(); });
-  options.json ? print_json(to_json(file, analysis, precision_name<T>)) : print_result(analysis, precision_name<T>);
+  device.print_warning();
+  if (options.json) {
+    auto result = to_json(file, analysis, precision_name<T>);
+    result["device"] = device.name();
+    print_json(result);
+  } else {
+    print_result(analysis, precision_name<T>);
+    print_field("device", printable(device.name()));
+  }
 }
 
 template <Real T>
@@ -342,6 +365,7 @@ void add_work_options(CLI::App& verb, AnalyzeOptions& options) {
       ->check(CLI::NonNegativeNumber)
       ->type_name("N")
       ->capture_default_str();
+  add_device_option(verb, options.device);
   verb.add_option("--output", options.output, "Write the approximate output, n x d_v, in the working precision")
       ->type_name("Y.npy");
   verb.add_option("--exact-output", options.exact_output, "Write the exact output, n x d_v, in the working precision")

@@ -1,5 +1,6 @@
 #include "analysis/runtime_curve.h"
 #include "cli/console.h"
+#include "cli/device.h"
 #include "cli/long_work.h"
 #include "cli/machine.h"
 #include "cli/verbs.h"
@@ -21,6 +22,7 @@ using nlohmann::ordered_json;
 struct CurveOptions {
   CurveRequest request;
   std::string precision = "f32";
+  std::string device = "auto";
   std::filesystem::path csv;  ///< empty: not written
   int threads = 0;
   bool json = false;
@@ -74,11 +76,14 @@ void print_table(const Machine& machine, const CurveRequest& request, const std:
 void measure(const CurveOptions& options) {
   if (!options.csv.empty()) require_writable_place("--csv", options.csv);
   LongWork work(options.threads);
+  const Device device(options.device, options.precision, 1);
+  work.use(device.accelerator());
   const Machine machine = this_machine(options.threads);
   CurveRequest request = options.request;
   request.precision = options.precision == "f64" ? convbasis::Precision::f64 : convbasis::Precision::f32;
   const std::vector<CurvePoint> points = convbasis::measure_curve(request, work.context());
   work.finish();
+  device.print_warning();
   if (!options.csv.empty()) {
     write_result([&] { convbasis::write_file_atomically(options.csv, csv_text(machine, points)); });
   }
@@ -114,6 +119,10 @@ void add_curve(CLI::App& program) {
   verb->add_option("--threads", options->threads, "Worker threads; 0: all of the machine")
       ->check(CLI::NonNegativeNumber)
       ->type_name("N")
+      ->capture_default_str();
+  verb->add_option("--device", options->device,
+                   "Measured beside the CPU: gpu0, or another number; auto: GPU 0 when there is one; cpu: none")
+      ->type_name("NAME")
       ->capture_default_str();
   verb->add_option("--csv", options->csv, "Write the points (times in seconds)")->type_name("OUT");
   verb->add_flag("--json", options->json, "Print one JSON object (times in seconds)");

@@ -51,6 +51,8 @@ class LongWork {
   LongWork& operator=(const LongWork&) = delete;
 
   const convbasis::RunContext& context() const { return context_; }
+  /// From here on the context has this accelerator, null for none. It must outlive all work.
+  void use(const convbasis::Accelerator* accelerator) { context_.accelerator = accelerator; }
   /// The work is done and its results are about to be written: from here on signals are ignored, so that no file is left
   /// half-written. Throws Cancelled when a stop was requested before.
   void finish();

@@ -2,6 +2,7 @@
 
 #include "analysis/planned_attention.h"
 #include "analysis/rank_approximation.h"
+#include "attention/accelerator.h"
 #include "attention/exact_attention.h"
 #include "basis/apply.h"
 #include "basis/recover.h"
@@ -18,7 +19,8 @@
 namespace convbasis {
 namespace {
 
-constexpr std::array<std::string_view, 5> all_methods{"exact", "conv_full", "conv_partitioned", "planned", "rank"};
+constexpr std::array<std::string_view, 7> all_methods{"exact", "conv_full",  "conv_partitioned", "planned",
+                                                      "rank",  "cuda_exact", "cuda_conv"};
 constexpr std::size_t least_steady = 5;
 
 bool is_wanted(const CurveRequest& request, std::string_view method) {
@@ -39,9 +41,16 @@ template <Real T>
 class Bench {
  public:
   Bench(const CurveRequest& request, Index n, const RunContext& context)
-      : request_(request), context_(context), n_(n), output_(n, request.d), lse_(static_cast<std::size_t>(n)) {}
+      : request_(request),
+        accelerator_(context.accelerator),
+        context_(context),
+        n_(n),
+        output_(n, request.d),
+        lse_(static_cast<std::size_t>(n)) {
+    context_.accelerator = nullptr;  // the lines of the GPU go there on their own
+  }
 
-  /// Exact attention and features first, then for each k both conv schemes and the planner.
+  /// Exact attention and features first, then for each k both conv schemes and the planner; the GPU's where it has done them.
   std::vector<Line> lines() {
     std::vector<Line> result;
     for (const Index k : request_.k) {
@@ -58,6 +67,7 @@ class Bench {
            [this] { exact_attention<T>(inputs_.front().planted.head.view(), mutable_view(output_), lse_, context_); },
            {}});
     }
+    if (n_ <= request_.exact_limit) add_accelerated(inputs_.front(), true, result);
     if (is_wanted(request_, "rank")) {
       result.push_back(
           {"rank",
@@ -88,6 +98,7 @@ class Bench {
                                                context_);
                         },
                         {}});
+      add_accelerated(input, false, result);
     }
     return result;
   }
@@ -102,6 +113,33 @@ class Bench {
     return {.k = input.k, .T = input.T_probe, .delta = input.planted.delta, .eps = 0.0};
   }
 
+  /// A line of the accelerator, if it can do it.
+  void add_accelerated(const Input& input, bool exact, std::vector<Line>& lines) {
+    if constexpr (std::same_as<T, float>) {
+      const std::string method = exact ? "cuda_exact" : "cuda_conv";
+      if (accelerator_ == nullptr || !is_wanted(request_, method)) return;
+      const auto run = [this, &input, exact] { return exact ? accelerated_exact(input) : accelerated_conv(input); };
+      if (!run()) return;
+      lines.push_back({method,
+                       exact ? 0 : input.k,
+                       [run, method] {
+                         if (!run()) throw Error(method + " failed on the GPU; leave it out, or measure again");
+                       },
+                       {}});
+    }
+  }
+  bool accelerated_exact(const Input& input) {
+    return accelerator_->exact_attention(input.planted.head.view(), mutable_view(output_), lse_, context_);
+  }
+  /// Recover is the CPU's.
+  bool accelerated_conv(const Input& input) {
+    RunContext there = context_;
+    there.accelerator = accelerator_;
+    const ConvAttentionPlan<T> plan(weigh(input), request_.d, {}, there);
+    const ApplyReport report = plan.apply(input.planted.head.view().value, mutable_view(output_), there);
+    return report.path.starts_with(accelerator_->name());
+  }
+
   /// Recover and exponentials: part of every conv time.
   std::shared_ptr<const ConvWeights<T>> weigh(const Input& input) const {
     const Recovery<T> recovery = recover<T>(HeadScores<T>(input.planted.head.view()), recover_options(input), context_);
@@ -109,7 +147,8 @@ class Bench {
   }
 
   const CurveRequest& request_;
-  const RunContext& context_;
+  const Accelerator* accelerator_;
+  RunContext context_;
   Index n_;
   std::vector<Input> inputs_;
   Matrix<T> output_;
@@ -168,8 +207,9 @@ void require_valid(const CurveRequest& request) {
   require(request.max_repeats >= 1, "max_repeats is " + std::to_string(request.max_repeats) + "; it must be at least 1");
   require(request.steady_spread >= 0.0, "steady_spread is " + std::to_string(request.steady_spread) + "; it must be 0 or larger");
   for (const std::string& method : request.methods) {
-    require(std::ranges::find(all_methods, method) != all_methods.end(),
-            "method is \"" + method + "\"; it must be exact, conv_full, conv_partitioned, planned or rank");
+    require(
+        std::ranges::find(all_methods, method) != all_methods.end(),
+        "method is \"" + method + "\"; it must be exact, conv_full, conv_partitioned, planned, rank, cuda_exact or cuda_conv");
   }
   if (is_wanted(request, "rank")) {
     require(request.degree >= 0 && request.degree <= max_exp_degree,

@@ -34,7 +34,8 @@ struct CurveRequest {
 
 struct CurvePoint {
   std::string method;  ///< exact, conv_full, conv_partitioned, planned (the one of exact and conv_partitioned that
-                       ///< planned_attention takes), rank (polynomial features)
+                       ///< planned_attention takes), rank (polynomial features); cuda_exact and cuda_conv, the
+                       ///< context's accelerator, in float, where there is one and it can
   Index n = 0;
   Index k = 0;  ///< segments; 0 for exact, which has none; of rank the number of features
   Index d = 0;

@@ -68,9 +68,9 @@ struct ConvAttentionPlan<T>::State {
   double row_tolerance;
   DirectProduct<T> direct;
   std::optional<PartitionedProduct<T>> partitioned;
-  std::vector<T> row_factor;  // 1 / D_i; 0 in rows that underflow
-  std::unique_ptr<AcceleratedProduct> accelerated;
-  std::string accelerator;  // its name
+  std::vector<T> row_factor;                        // 1 / D_i; 0 in rows that underflow
+  std::unique_ptr<AcceleratedProduct> accelerated;  // float only; what it cannot do, and the guard, are the CPU's
+  std::string accelerator;                          // its name
   mutable std::mutex second_mutex;
   mutable std::unique_ptr<ConvAttentionPlan<double>> second;  // in float64, for a plan in float32; made when it is first needed
   /// How each row goes through the transposed product.
@@ -88,13 +88,14 @@ struct ConvAttentionPlan<T>::State {
         layout(choose_layout(weights->weights.size(), weights->weights.starts(), columns, options.block)),
         row_tolerance(options.row_tolerance.value_or(default_row_tolerance<T>)),
         direct(weights->weights, layout.direct_segments) {
-    if (!layout.pieces.empty()) partitioned.emplace(weights->weights, layout, context);
     for (Index i = 0; i < layout.size; ++i) {
       row_factor.push_back(weights->underflows(i) ? T{0} : static_cast<T>(1.0 / weights->row_sum[static_cast<std::size_t>(i)]));
     }
     if constexpr (std::same_as<T, float>) {
       if (context.accelerator != nullptr) accelerate(*context.accelerator, context);
     }
+    if (layout.pieces.empty()) return;
+    partitioned.emplace(weights->weights, layout, context, accelerated ? SpectraMade::when_needed : SpectraMade::at_once);
   }
 
   /// With the same layout, so that the estimates of the FFT's error hold there too.

@@ -56,14 +56,15 @@ Index outputs_at_once(Index block, Index channels) {
 }  // namespace
 
 template <Real T>
-PartitionedProduct<T>::PartitionedProduct(const ConvBasis<T>& weights, const ApplyLayout& layout, const RunContext& context)
+PartitionedProduct<T>::PartitionedProduct(const ConvBasis<T>& weights, const ApplyLayout& layout, const RunContext& context,
+                                          SpectraMade made)
     : layout_(layout),
       transform_(layout.block),
       segment_spectra_(number_spectra(layout)),
       consecutive_(static_cast<std::size_t>(layout.blocks())),
       pieces_(ranges_of_pieces(layout)),
       blocks_(ranges_of_blocks(layout)),
-      lags_(layout.block, segment_spectra_.back().first + segment_spectra_.back().count, 1),
+      lags_(std::make_unique<LagSpectra>()),
       lag_sizes_(static_cast<std::size_t>(segment_spectra_.back().first + segment_spectra_.back().count)) {
   std::iota(consecutive_.begin(), consecutive_.end(), Index{0});
   auto run = segment_spectra_.begin();
@@ -80,7 +81,18 @@ PartitionedProduct<T>::PartitionedProduct(const ConvBasis<T>& weights, const App
     transposed_sums_.push_back({layout_.blocks() - q, consecutive_.data(), lag_index_[i] + q, q});
   }
   measure_lags(weights, context);
-  transform_lags(weights, context);
+  lags_->weights = weights;
+  if (made == SpectraMade::at_once) lag_spectra(context);
+}
+
+/// A stop while they are made leaves them for the next call.
+template <Real T>
+const SpectrumBank<T>& PartitionedProduct<T>::lag_spectra(const RunContext& context) const {
+  std::call_once(lags_->made, [&] {
+    lags_->bank = transform_lags(lags_->weights, context);
+    lags_->weights = ConvBasis<T>();
+  });
+  return lags_->bank;
 }
 
 /// The window of lag block t is the lags of blocks t - 1 and t, but for one.
@@ -102,7 +114,7 @@ void PartitionedProduct<T>::measure_lags(const ConvBasis<T>& weights, const RunC
 }
 
 template <Real T>
-void PartitionedProduct<T>::transform_lags(const ConvBasis<T>& weights, const RunContext& context) {
+SpectrumBank<T> PartitionedProduct<T>::transform_lags(const ConvBasis<T>& weights, const RunContext& context) const {
   struct LagBlock {
     Index segment, t;
   };
@@ -110,13 +122,15 @@ void PartitionedProduct<T>::transform_lags(const ConvBasis<T>& weights, const Ru
   for (const SegmentSpectra& run : segment_spectra_) {
     for (Index t = 0; t < run.count; ++t) all.push_back({run.segment, t});
   }
+  SpectrumBank<T> bank(layout_.block, std::ssize(all), 1);
   std::vector<Scratch<std::complex<T>>> scratch(static_cast<std::size_t>(thread_count(context)));
   parallel_for(context, std::ssize(all), [&](Index item, int worker) {
     const auto index = static_cast<std::size_t>(item);
     auto& own = scratch[static_cast<std::size_t>(worker)];
     if (own.size() == 0) own = Scratch<std::complex<T>>(transform_.scratch_size(1));
-    transform_.lag_spectrum(weights.lag_vector(all[index].segment), all[index].t, own.data(), lags_, item);
+    transform_.lag_spectrum(weights.lag_vector(all[index].segment), all[index].t, own.data(), bank, item);
   });
+  return bank;
 }
 
 template <Real T>
@@ -133,6 +147,7 @@ struct PartitionedProduct<T>::Channels {
 template <Real T>
 void PartitionedProduct<T>::run(MatrixView<T> value, std::span<const T> row_factor, MutableMatrixView<T> output, bool transpose,
                                 const RunContext& context) const {
+  lag_spectra(context);
   const Index columns = value.cols();
   const Index group = group_size(columns, thread_count(context));
   std::vector<std::unique_ptr<Channels>> workers(static_cast<std::size_t>(thread_count(context)));
@@ -162,7 +177,7 @@ void PartitionedProduct<T>::run_channels(MatrixView<T> value, std::span<const T>
     context.check();
     const Index at_once = std::min(own.sums.count(), std::ssize(outputs) - done);
     accumulate_products<T>(sums.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(at_once)), count, transpose,
-                           lags_, own.inputs, own.sums);
+                           lags_->bank, own.inputs, own.sums);
     for (Index i = 0; i < at_once; ++i) {
       transform_.inverse(own.sums, i, outputs[static_cast<std::size_t>(done + i)], first, count, own.scratch.data(), row_factor,
                          output);

@@ -9,6 +9,8 @@
 #include "basis/spectra.h"
 #include "core/run_context.h"
 
+#include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -29,12 +31,16 @@ struct SegmentSpectra {
   Index segment, first, count;
 };
 
-/// The lag spectra of all segments that go through the FFT, and the products with them. Immutable after construction.
+/// When lag spectra are made: with the plan, or with the first product, for a plan that may never be asked for one.
+enum class SpectraMade { at_once, when_needed };
+
+/// The lag spectra of all segments that go through the FFT, and the products with them. As if immutable after construction.
 template <Real T>
 class PartitionedProduct {
  public:
   /// `layout.block` > 0. Cost: one FFT of length B for each segment and lag block.
-  PartitionedProduct(const ConvBasis<T>& weights, const ApplyLayout& layout, const RunContext& context);
+  PartitionedProduct(const ConvBasis<T>& weights, const ApplyLayout& layout, const RunContext& context,
+                     SpectraMade made = SpectraMade::at_once);
 
   /// output = A value over the pieces of the layout, row i multiplied by row_factor[i] unless it is empty; overwrites output.
   /// n x d each.
@@ -58,7 +64,8 @@ class PartitionedProduct {
   };
   std::vector<double> error_estimate(std::span<const PieceSize> sizes) const;
   void measure_lags(const ConvBasis<T>& weights, const RunContext& context);
-  void transform_lags(const ConvBasis<T>& weights, const RunContext& context);
+  const SpectrumBank<T>& lag_spectra(const RunContext& context) const;
+  SpectrumBank<T> transform_lags(const ConvBasis<T>& weights, const RunContext& context) const;
   void run(MatrixView<T> value, std::span<const T> row_factor, MutableMatrixView<T> output, bool transpose,
            const RunContext& context) const;
   void run_channels(MatrixView<T> value, std::span<const T> row_factor, MutableMatrixView<T> output, bool transpose, Index first,
@@ -71,7 +78,12 @@ class PartitionedProduct {
   std::vector<Index> consecutive_;  // 0, 1, 2, ...
   std::vector<RowRange> pieces_, blocks_;
   std::vector<SpectrumSum> sums_, transposed_sums_;  // of each output block; of each piece
-  SpectrumBank<T> lags_;
+  struct LagSpectra {
+    ConvBasis<T> weights = ConvBasis<T>();  // until they are made; shares the lag vectors
+    std::once_flag made;
+    SpectrumBank<T> bank;
+  };
+  std::unique_ptr<LagSpectra> lags_;
   struct LagSize {
     double sum = 0.0, sum_of_squares = 0.0;  // over the window of one lag block
   };
