@@ -1,4 +1,5 @@
 #include "cli/console.h"
+#include "cli/device.h"
 #include "cli/head_input.h"
 #include "cli/long_work.h"
 #include "cli/machine.h"
@@ -42,6 +43,7 @@ struct TrainOptions {
   bool no_compare = false;
   std::vector<Index> time_per_step;  ///< empty: train
   std::string precision = "f64";
+  std::string device = "auto";
   std::filesystem::path csv;  ///< empty: not written
   int threads = 0;
   bool json = false;
@@ -127,6 +129,8 @@ void run_all(const TrainOptions& options, TrainingReport& report, const convbasi
 template <Real T>
 void train(const TrainOptions& options) {
   LongWork work(options.threads);
+  const Device device(options.device, options.precision);
+  work.use(device.accelerator());
   TrainingReport report{this_machine(options.threads), options.precision, problem_options(options), {}, {}, {}};
   if (options.time_per_step.empty()) {
     run_all<T>(options, report, work.context());
@@ -139,15 +143,25 @@ void train(const TrainOptions& options) {
     report.times = convbasis::measure_step_times<T>(request, work.context());
   }
   work.finish();
+  device.print_warning();
   if (!options.csv.empty()) {
     write_result([&] { convbasis::write_file_atomically(options.csv, csv_text(report)); });
   }
-  options.json ? print_json(to_json(report)) : print_report(report);
+  if (options.json) {
+    auto result = to_json(report);
+    result["device"] = device.name();
+    print_json(result);
+  } else {
+    print_field("device", printable(device.name()));
+    print_report(report);
+  }
 }
 
 template <Real T>
 void take_gradients(const TrainOptions& options) {
   LongWork work(options.threads);
+  const Device device(options.device, options.precision);
+  work.use(device.accelerator());
   const HeadInput<T> input = load_head<T>(options.input, work.context());
   const auto head = input.tensors.view();
   RecoverOptions recover;
@@ -160,9 +174,13 @@ void take_gradients(const TrainOptions& options) {
   const auto comparison =
       convbasis::compare_gradients<T>(head, recover, convbasis::view(gradient), wanted_backwards(options), work.context());
   work.finish();
+  device.print_warning();
   if (options.json) {
-    print_json(gradients_json(input, recover, seed, comparison));
+    auto result = gradients_json(input, recover, seed, comparison);
+    result["device"] = device.name();
+    print_json(result);
   } else {
+    print_field("device", printable(device.name()));
     print_gradients(input, recover, comparison);
   }
 }
@@ -243,6 +261,7 @@ void add_train(CLI::App& program) {
       ->check(CLI::NonNegativeNumber)
       ->type_name("N")
       ->capture_default_str();
+  add_device_option(*verb, options->device);
   verb->add_option("--csv", options->csv, "Write every step of every run, or the times per step (in seconds)")->type_name("OUT");
   verb->add_flag("--json", options->json, "Print one JSON object (times in seconds)");
   verb->callback([options, verb] {

@@ -124,13 +124,29 @@ TEST(Device, ADeviceThatIsNotThereIsNamed) {
   EXPECT_THAT(refusal(folder, with({"gpu0", "--precision", "f64"})), HasSubstr("f32 only"));
 }
 
+TEST(Device, TrainingGoesByTheGpuToo) {
+  const TemporaryFolder folder;
+  const Module module(CUDA_HOST_MODULE);
+  const auto gradients = [&](const std::string& device) {
+    const ProcessResult result = run_convscope({"train", "--head-gradients", "--planted", "k=3,n=90,d=8", "--precision", "f32",
+                                                "--backward", "exact", "--device", device, "--json"},
+                                               folder.path());
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(result.err, "");
+    return json::parse(result.out);
+  };
+  EXPECT_EQ(gradients("cpu")["device"], "CPU");
+  EXPECT_THAT(gradients("gpu0")["device"].get<std::string>(), StartsWith("GPU 0 ("));
+}
+
 std::set<std::string> curve_methods(const TemporaryFolder& folder, const Words& more) {
   Words words = {"curve", "--n", "64", "--k", "2", "--d", "8", "--json"};
   words.insert(words.end(), more.begin(), more.end());
   const ProcessResult result = run_convscope(words, folder.path());
   EXPECT_EQ(result.exit_code, 0) << result.err;
   std::set<std::string> methods;
-  for (const json& point : json::parse(result.out)["points"]) methods.insert(point["method"]);
+  const json curve = json::parse(result.out);
+  for (const json& point : curve["points"]) methods.insert(point["method"]);
   return methods;
 }
 

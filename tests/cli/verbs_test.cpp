@@ -33,7 +33,8 @@ void expect_keys(const json& object, const Words& keys) {
 }
 
 /// What the product page promises of `analyze --json`, whatever the method.
-const Words analysis_keys{"file",
+const Words analysis_keys{"device",
+                          "file",
                           "layer",
                           "head",
                           "kv_head",
