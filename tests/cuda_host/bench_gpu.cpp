@@ -111,8 +111,8 @@ bool time_apply(const Gpu& gpu, Index n) {
   const double cpu = seconds_of([&] { cpu_plan.apply(view(value), mutable_view(right)); });
   const double seconds = best_of_three([&] { plan.apply(view(value), mutable_view(got)); });
   cpu_plan.apply(view(sizes), mutable_view(yardstick));
-  bool fine = row(n, "plan", planning, cpu_planning, 0.0);
-  fine = row(n, "apply", seconds, cpu, difference(got, right, yardstick.cast<double>().norm())) && fine;
+  std::printf("| %td | plan | %.4g | %.4g | %.3g | |\n", n, planning, cpu_planning, cpu_planning / planning);
+  const bool fine = row(n, "apply", seconds, cpu, difference(got, right, yardstick.cast<double>().norm()));
   const double cpu_transposed = seconds_of([&] { cpu_plan.apply_transpose(view(value), mutable_view(right)); });
   const double transposed = best_of_three([&] { plan.apply_transpose(view(value), mutable_view(got)); });
   cpu_plan.apply_transpose(view(sizes), mutable_view(yardstick));

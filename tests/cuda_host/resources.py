@@ -5,7 +5,7 @@ Compiles exact.cu and conv_plan.cu for each architecture with `nvcc -Xptxas -v`,
 every kernel, and works out the theoretical occupancy. No GPU is needed. Fails if a kernel spills registers, has more than 48 KiB of
 static shared memory, does not fit at all, or is missing from THREADS.
 
-Usage: resources.py [--check | --write] [--arch 75,80,...]; prints a Markdown table. --write puts it into docs/gpu.md; --check fails
+Usage: resources.py [--check | --write | --arch 75,80,...]; prints a Markdown table. --write puts it into docs/gpu.md; --check fails
 if the one there differs. Registers depend on the compiler's version, which is why the table names it.
 """
 import argparse
@@ -133,6 +133,8 @@ def main():
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    if (options.check or options.write) and options.arch != parser.get_default("arch"):
+        parser.error("the table in docs/gpu.md is of all architectures; --check and --write go without --arch")
     archs = [int(arch) for arch in options.arch.split(",")]
     work = [(arch, source) for arch in archs for source in SOURCES]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
