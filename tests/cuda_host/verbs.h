@@ -1,0 +1,162 @@
+/// \file
+/// Every verb of the GPU module over one grid of shapes, against plain references in double: for the module's source on the CPU
+/// (verbs_test.cpp) and for the module on a GPU (gpu_check.cpp).
+#pragma once
+
+#include "basis/conv_weights.h"
+#include "cuda/gpu.h"
+#include "support/inputs.h"
+#include "support/reference.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace convbasis::cuda_verbs {
+
+using namespace testing_inputs;
+using reference::Dense;
+
+struct Shape {
+  Index n, d, d_v, k, block;
+  bool bias = false;
+};
+
+inline std::string name_of(const Shape& shape) {
+  return "n=" + std::to_string(shape.n) + " d=" + std::to_string(shape.d) + " d_v=" + std::to_string(shape.d_v) +
+         " k=" + std::to_string(shape.k) + " block=" + std::to_string(shape.block) + (shape.bias ? " bias" : "");
+}
+
+/// What a verb gave, and what is right; compared as a whole, relative to `size`.
+struct Result {
+  const char* what;
+  Dense got, expected;
+  double size;
+
+  Result(const char* name, Dense is, Dense should)
+      : what(name), got(std::move(is)), expected(std::move(should)), size(expected.norm()) {}
+  Result(const char* name, Dense is, Dense should, double yardstick)
+      : what(name), got(std::move(is)), expected(std::move(should)), size(yardstick) {}
+  double error() const { return (got - expected).norm() / size; }
+};
+
+/// Sums of n or d products in float, in an order of their own, with weights whose exponents are off by a rounding of the score.
+inline constexpr double tolerance = 1e-6;
+
+inline HeadTensors<float> head_of(const Shape& shape) {
+  HeadTensors<float> head = gaussian_head<float>(shape.n, shape.d, shape.d_v, 17);
+  if (shape.bias) {
+    for (Index lag = 0; lag < shape.n; ++lag) head.bias.push_back(-0.05F * static_cast<float>(lag));
+  }
+  return head;
+}
+
+struct Forward {
+  Matrix<float> output;
+  std::vector<double> lse;
+};
+
+inline Forward forward_of(const Gpu& gpu, const HeadView<float>& head) {
+  Forward result{Matrix<float>(head.size(), head.value_width()), std::vector<double>(static_cast<std::size_t>(head.size()))};
+  gpu.exact_attention(0, head, mutable_view(result.output), result.lse);
+  return result;
+}
+
+inline Dense column(const std::vector<double>& numbers) {
+  return Eigen::Map<const Dense>(numbers.data(), std::ssize(numbers), 1);
+}
+
+inline std::vector<Result> exact_attention_verb(const Gpu& gpu, const Shape& shape) {
+  const HeadTensors<float> head = head_of(shape);
+  const Forward got = forward_of(gpu, head.view());
+  const auto softmax = reference::softmax(reference::scores(head.view()));
+  const Dense ones = Dense::Ones(shape.n, 1);  // an lse may be 0
+  return {{"output", got.output.cast<double>(), softmax.probability * head.value.cast<double>()},
+          {"lse", ones + column(got.lse), ones + column(softmax.lse)}};
+}
+
+inline std::vector<Result> exact_backward_verb(const Gpu& gpu, const Shape& shape) {
+  const HeadTensors<float> head = head_of(shape);
+  Rng rng(5);
+  const Matrix<float> gradient = gaussian<float>(shape.n, shape.d_v, rng);
+  const Forward forward = forward_of(gpu, head.view());
+  Matrix<float> query(shape.n, shape.d), key(shape.n, shape.d), value(shape.n, shape.d_v);
+  gpu.exact_backward(0, head.view(), {view(forward.output), forward.lse, view(gradient)},
+                     {mutable_view(query), mutable_view(key), mutable_view(value)});
+  const Dense p = reference::softmax(reference::scores(head.view())).probability;
+  const Dense g = gradient.cast<double>();
+  const Dense v = head.value.cast<double>();
+  Dense score = g * v.transpose();
+  score.colwise() -= (g.array() * (p * v).array()).rowwise().sum().matrix();
+  score.array() *= p.array();
+  // Of one token dQ and dK are 0: differences of numbers of the size of G V.
+  const double floor = g.norm() * v.norm() / static_cast<double>(shape.n);
+  const Dense expected_query = head.scale * score * head.key.cast<double>();
+  const Dense expected_key = head.scale * score.transpose() * head.query.cast<double>();
+  return {{"query", query.cast<double>(), expected_query, std::max(floor, expected_query.norm())},
+          {"key", key.cast<double>(), expected_key, std::max(floor, expected_key.norm())},
+          {"value", value.cast<double>(), p.transpose() * g}};
+}
+
+inline std::vector<Index> starts_of(const Shape& shape) {
+  Rng rng(static_cast<std::uint64_t>(shape.n * 31 + shape.k));
+  return random_starts(shape.n, std::min(shape.k, shape.n), rng);
+}
+
+inline std::vector<Result> score_columns_verb(const Gpu& gpu, const Shape& shape) {
+  const HeadTensors<float> head = head_of(shape);
+  const std::vector<Index> starts = starts_of(shape);
+  const auto lags = gpu.score_columns(0, head.view(), starts);
+  const Dense scores = reference::scores(head.view());
+  Dense got = Dense::Zero(shape.n, std::ssize(starts)), expected = got;
+  for (std::size_t r = 0; r < starts.size(); ++r) {
+    const Index m = shape.n - starts[r];
+    for (Index t = 0; t < m; ++t) {
+      got(t, static_cast<Index>(r)) = static_cast<double>(lags[r].at(static_cast<std::size_t>(t)));
+      expected(t, static_cast<Index>(r)) = scores(starts[r] + t, starts[r]);
+    }
+  }
+  return {{"lags", got, expected}};
+}
+
+inline std::vector<Result> apply_verb(const Gpu& gpu, const Shape& shape) {
+  Rng rng(23);
+  const ConvBasis<float> basis = uniform_basis<float>(shape.n, starts_of(shape), rng, 1.0);
+  const auto weights = std::make_shared<const ConvWeights<float>>(exponentiate(basis));
+  const Matrix<float> value = gaussian<float>(shape.n, shape.d_v, rng);
+  const GpuPlan plan = gpu.plan(0, weights, shape.d_v, shape.block);
+  Matrix<float> output(shape.n, shape.d_v), transposed(shape.n, shape.d_v);
+  plan.apply(view(value), mutable_view(output));
+  plan.apply_transpose(view(value), mutable_view(transposed));
+  // An average of random V cancels; an FFT's error is relative to what it adds up.
+  const Dense v = value.cast<double>();
+  return {{"output", output.cast<double>(), reference::segment_sum(basis, v), reference::segment_sum(basis, v.cwiseAbs()).norm()},
+          {"transposed", transposed.cast<double>(), reference::segment_sum_transposed(basis, v),
+           reference::segment_sum_transposed(basis, v.cwiseAbs()).norm()}};
+}
+
+struct Verb {
+  const char* name;
+  std::vector<Result> (*run)(const Gpu& gpu, const Shape& shape);
+  std::vector<Shape> shapes;
+};
+
+inline std::vector<Verb> verbs() {
+  const std::vector<Shape> heads{{1, 1, 1, 1, 0},     {2, 8, 1, 1, 0},      {31, 8, 8, 1, 0},
+                                 {63, 33, 17, 1, 0},  {64, 64, 64, 1, 0},   {65, 128, 65, 1, 0},
+                                 {129, 5, 128, 1, 0}, {97, 256, 256, 1, 0}, {70, 16, 16, 1, 0, true}};
+  const std::vector<Shape> columns{{1, 1, 1, 1, 0},     {65, 8, 1, 1, 0},     {130, 64, 1, 16, 0},
+                                   {97, 256, 1, 64, 0}, {129, 33, 1, 129, 0}, {70, 16, 1, 5, 0, true}};
+  // With a block of 16 to 64 segments longer than some columns go through the FFT; with block 0 the cost model decides.
+  const std::vector<Shape> products{{1, 1, 1, 1, 0},       {2, 1, 3, 2, 2},     {67, 1, 8, 1, 16},    {128, 1, 64, 4, 32},
+                                    {200, 1, 33, 16, 16},  {131, 1, 5, 131, 0}, {257, 1, 65, 64, 64}, {400, 1, 256, 3, 64},
+                                    {300, 1, 128, 2, 128}, {515, 1, 9, 5, 0}};
+  return {{"exact_attention", &exact_attention_verb, heads},
+          {"exact_backward", &exact_backward_verb, heads},
+          {"score_columns", &score_columns_verb, columns},
+          {"apply", &apply_verb, products}};
+}
+
+}  // namespace convbasis::cuda_verbs
