@@ -39,7 +39,9 @@ float button_width(const char* label) { return ImGui::CalcTextSize(label).x + 2.
 }  // namespace
 
 void HeadsPanel::poll(const Session& session, bool busy) {
-  frames_seen_ = std::exchange(drawn_, false) ? std::min(frames_seen_ + 1, 2) : 0;
+  const bool drawn = std::exchange(drawn_, false);
+  frames_seen_ = drawn ? std::min(frames_seen_ + 1, 2) : 0;
+  frames_hidden_ = drawn ? 0 : std::min(frames_hidden_ + 1, 2);
   // In their first frame all panels are drawn, also those that then go behind another one.
   const bool visible = frames_seen_ == 2;
   const auto& source = session.source();

@@ -30,7 +30,10 @@ class HeadsPanel {
 
   /// False while the survey of a visible panel is under way, or another frame is needed.
   bool settled() const;
-  bool needs_frame() const { return drawn_ && (frames_seen_ < 2 || (view_ == View::overview && !overview_.complete())); }
+  bool needs_frame() const {
+    // One frame without the panel does not mean that it is hidden.
+    return drawn_ ? frames_seen_ < 2 || (view_ == View::overview && !overview_.complete()) : frames_hidden_ < 2;
+  }
   const HeadSurvey& survey() const { return survey_; }
 
   /// What the survey knows of the errors that `request` would have in every head; empty where it looks at another n or with other
@@ -68,6 +71,7 @@ class HeadsPanel {
   Index wanted_n_ = 1024;  ///< cut to the layers' tokens
   bool drawn_ = false;     ///< since the last poll()
   int frames_seen_ = 0;    ///< drawn in so many polls in a row, at most 2
+  int frames_hidden_ = 0;  ///< not drawn in so many, at most 2
   bool by_hand_ = false;   ///< started by a click: goes on while hidden
   bool paused_ = false;    ///< by a click
   bool stopped_ = false;   ///< by a click: not begun again by itself
