@@ -50,9 +50,8 @@ class GroupInput {
       pack_rows(heads_.query[group * heads_.queries_of_a_key + q], heads_.query_stride, heads_.n, heads_.d,
                 query_.host(q * heads_.n * heads_.d));
     }
-    const std::int64_t first = group * heads_.queries_of_a_key;
-    pack_rows(heads_.key[first], heads_.key_stride, heads_.n, heads_.d, key_.host());
-    pack_rows(heads_.value[first], heads_.value_stride, heads_.n, heads_.d_v, value_.host());
+    pack_rows(heads_.key[group], heads_.key_stride, heads_.n, heads_.d, key_.host());
+    pack_rows(heads_.value[group], heads_.value_stride, heads_.n, heads_.d_v, value_.host());
     query_.upload(stream);
     key_.upload(stream);
     value_.upload(stream);
