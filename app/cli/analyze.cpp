@@ -357,14 +357,8 @@ void add_rank_options(CLI::App& verb, AnalyzeOptions& options) {
 }
 
 void add_work_options(CLI::App& verb, AnalyzeOptions& options) {
-  verb.add_option("--precision", options.precision, "Working precision: f32 or f64")
-      ->check(CLI::IsMember({"f32", "f64"}))
-      ->type_name("NAME")
-      ->capture_default_str();
-  verb.add_option("--threads", options.threads, "Worker threads; 0: all of the machine")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("N")
-      ->capture_default_str();
+  add_precision_option(verb, options.precision);
+  add_threads_option(verb, options.threads);
   add_device_option(verb, options.device);
   verb.add_option("--output", options.output, "Write the approximate output, n x d_v, in the working precision")
       ->type_name("Y.npy");

@@ -141,10 +141,7 @@ void add_work_options(CLI::App& verb, AtlasWords& words) {
       ->type_name("I/N");
   verb.add_flag("--merge", run.merge, "Write the outputs from the parts named as FILE");
   verb.add_flag("--restart", run.restart, "Forget what a journal beside the output holds");
-  verb.add_option("--precision", run.precision, "Working precision: f32 or f64")
-      ->check(CLI::IsMember({"f32", "f64"}))
-      ->type_name("NAME")
-      ->capture_default_str();
+  add_precision_option(verb, run.precision);
   verb.add_option("--threads", run.threads, "Heads at once; 0: one for each processor of this process")
       ->check(CLI::NonNegativeNumber)
       ->type_name("N")

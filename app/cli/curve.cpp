@@ -1,6 +1,7 @@
 #include "analysis/runtime_curve.h"
 #include "cli/console.h"
 #include "cli/device.h"
+#include "cli/input_options.h"
 #include "cli/long_work.h"
 #include "cli/machine.h"
 #include "cli/verbs.h"
@@ -112,14 +113,8 @@ void add_curve(CLI::App& program) {
   verb->add_option("--degree", request.degree, "Degree of the polynomial features of method rank, whose k is their number")
       ->type_name("G")
       ->capture_default_str();
-  verb->add_option("--precision", options->precision, "Working precision: f32 or f64")
-      ->check(CLI::IsMember({"f32", "f64"}))
-      ->type_name("NAME")
-      ->capture_default_str();
-  verb->add_option("--threads", options->threads, "Worker threads; 0: all of the machine")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("N")
-      ->capture_default_str();
+  add_precision_option(*verb, options->precision);
+  add_threads_option(*verb, options->threads);
   verb->add_option("--device", options->device,
                    "Measured beside the CPU: gpu0, or another number; auto: GPU 0 when there is one; cpu: none")
       ->type_name("NAME")

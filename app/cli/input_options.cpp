@@ -27,6 +27,20 @@ void add_hint_options(CLI::App& verb, convbasis::ActivationHints& hints) {
       ->type_name("STR");
 }
 
+void add_precision_option(CLI::App& verb, std::string& precision) {
+  verb.add_option("--precision", precision, "Working precision: f32 or f64")
+      ->check(CLI::IsMember({"f32", "f64"}))
+      ->type_name("NAME")
+      ->capture_default_str();
+}
+
+void add_threads_option(CLI::App& verb, int& threads) {
+  verb.add_option("--threads", threads, "Worker threads; 0: all of the machine")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N")
+      ->capture_default_str();
+}
+
 std::vector<std::filesystem::path> files_or_example(const std::vector<std::filesystem::path>& files) {
   if (!files.empty()) return files;
   if (const auto example = find_asset(example_asset)) return {*example};

@@ -1,6 +1,7 @@
 #include "cli/console.h"
 #include "cli/device.h"
 #include "cli/head_input.h"
+#include "cli/input_options.h"
 #include "cli/long_work.h"
 #include "cli/machine.h"
 #include "cli/train_report.h"
@@ -253,14 +254,8 @@ void add_train(CLI::App& program) {
   add_head_input_options(*verb, options->input, "Take");
   add_problem_options(*verb, *options);
   add_training_options(*verb, *options);
-  verb->add_option("--precision", options->precision, "Working precision: f32 or f64")
-      ->check(CLI::IsMember({"f32", "f64"}))
-      ->type_name("NAME")
-      ->capture_default_str();
-  verb->add_option("--threads", options->threads, "Worker threads; 0: all of the machine")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("N")
-      ->capture_default_str();
+  add_precision_option(*verb, options->precision);
+  add_threads_option(*verb, options->threads);
   add_device_option(*verb, options->device);
   verb->add_option("--csv", options->csv, "Write every step of every run, or the times per step (in seconds)")->type_name("OUT");
   verb->add_flag("--json", options->json, "Print one JSON object (times in seconds)");

@@ -17,14 +17,11 @@ using convbasis::Parameters;
 constexpr Index largest_index = Index{1} << 40U;
 constexpr double largest_number = std::numeric_limits<double>::max();
 
-template <class Value>
-constexpr std::pair<std::string_view, Value> named(const char* name, Value value) {
-  return {name, value};
+/// The values under the names that the command line has for them.
+template <class... Values>
+auto by_name(Values... values) {
+  return std::array{std::pair{convbasis::name_of(values), values}...};
 }
-
-constexpr std::array optimisers{named("gd", Optimiser::gradient_descent), named("adam", Optimiser::adam)};
-constexpr std::array betweens{named("starts", Between::starts), named("basis", Between::basis)};
-constexpr std::array parameter_kinds{named("tied", Parameters::tied), named("free", Parameters::free)};
 
 void read_problem(const JsonFields& fields, convbasis::OneLayerOptions& problem) {
   fields.read("n", 1, largest_index, problem.n);
@@ -71,10 +68,10 @@ nlohmann::json training_json(const TrainingRequest& request) {
 TrainingRequest read_training(const JsonFields& fields) {
   TrainingRequest request;
   read_problem(fields, request.problem);
-  fields.read("optimizer", optimisers, request.optimiser);
+  fields.read("optimizer", by_name(Optimiser::gradient_descent, Optimiser::adam), request.optimiser);
   fields.read("rate", 0.0, largest_number, request.rate);
-  fields.read("parameters", parameter_kinds, request.parameters);
-  fields.read("between", betweens, request.between);
+  fields.read("parameters", by_name(Parameters::tied, Parameters::free), request.parameters);
+  fields.read("between", by_name(Between::starts, Between::basis), request.between);
   request.steps = read_count(fields, "steps", request.steps);
   request.recover_every = read_count(fields, "recover_every", request.recover_every);
   if (fields.has("backward")) {

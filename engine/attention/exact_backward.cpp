@@ -1,7 +1,6 @@
 #include "attention/exact_backward.h"
 
 #include "attention/accelerator.h"
-
 #include "attention/kernels.h"
 #include "attention/tile_kernels.h"
 #include "core/aligned.h"

@@ -88,9 +88,7 @@ struct ConvAttentionPlan<T>::State {
         layout(choose_layout(weights->weights.size(), weights->weights.starts(), columns, options.block)),
         row_tolerance(options.row_tolerance.value_or(default_row_tolerance<T>)),
         direct(weights->weights, layout.direct_segments) {
-    for (Index i = 0; i < layout.size; ++i) {
-      row_factor.push_back(weights->underflows(i) ? T{0} : static_cast<T>(1.0 / weights->row_sum[static_cast<std::size_t>(i)]));
-    }
+    for (Index i = 0; i < layout.size; ++i) row_factor.push_back(weights->row_factor(i));
     if constexpr (std::same_as<T, float>) {
       if (context.accelerator != nullptr) accelerate(*context.accelerator, context);
     }

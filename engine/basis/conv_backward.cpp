@@ -178,7 +178,7 @@ void LagGradient<T>::add_direct_segments(const RunContext& context) {
     if (i >= n_) {
       std::fill_n(scaled_.row(i), channels_ + 1, T{0});
     } else {
-      write_scaled(i, weights_.underflows(i) ? T{0} : static_cast<T>(1.0 / weights_.row_sum[static_cast<std::size_t>(i)]));
+      write_scaled(i, weights_.row_factor(i));
     }
   });
   for (const Index r : layout_.direct_segments) {

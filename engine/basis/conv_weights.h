@@ -26,6 +26,8 @@ struct ConvWeights {
   /// True when the weights of the row are so small beside the shift that `weights` no longer hold it to full precision;
   /// such a row is computed from `scores` with a shift of its own.
   bool underflows(Index row) const;
+  /// 1 / D_i, and 0 in a row that underflows.
+  T row_factor(Index row) const { return underflows(row) ? T{0} : static_cast<T>(1.0 / row_sum[static_cast<std::size_t>(row)]); }
   /// log sum_j exp(H_ij) of row i, exact for an underflowing row too. Cost O(1), O(i) for an underflowing row.
   double log_row_sum(Index row) const;
   /// P~_ij = exp(H_ij - log_row_sum(i)) for i in [row, ...), j in [column, ...); exactly zero above the diagonal.

@@ -44,6 +44,11 @@ void require_shape(const char* name, const Matrix& matrix, Index rows, Index col
   throw InvalidArgument(std::string(name) + " is " + shape(matrix.rows(), matrix.cols()) + "; it must be " + shape(rows, cols));
 }
 
+void require_rows(std::span<const double> lse, Index rows) {
+  if (std::ssize(lse) == rows) return;
+  throw InvalidArgument("lse has " + std::to_string(lse.size()) + " numbers; one a row is needed");
+}
+
 void require_on_gpu(const HeadView<float>& head) {
   require_valid(head);
   if (head.matrix != nullptr) throw InvalidArgument("the head is given by its scores; a GPU needs its query and key");
@@ -80,6 +85,10 @@ struct OneHead {
   const float* value;
   ConvbasisCudaHeads heads;
 };
+
+std::string capability_of(const ConvbasisCudaDevice& device) {
+  return std::to_string(device.major) + "." + std::to_string(device.minor);
+}
 
 bool old_device(const ConvbasisCudaDevice& device) {
   return device.major < oldest_major || (device.major == oldest_major && device.minor < oldest_minor);
@@ -124,18 +133,16 @@ void Gpu::look_for_devices() {
   }
   for (int d = 0; d < std::min(count, most_devices); ++d) {
     const ConvbasisCudaDevice& device = found[static_cast<std::size_t>(d)];
-    const std::string capability = std::to_string(device.major) + "." + std::to_string(device.minor);
     if (old_device(device)) {
       status_ = {GpuStatus::Kind::too_old,
-                 std::string(device.name) + " has compute capability " + capability + "; 7.5 is the oldest that does",
+                 std::string(device.name) + " has compute capability " + capability_of(device) + "; 7.5 is the oldest that does",
                  {}};
       return;
     }
     status_.devices.push_back({device.name, device.major, device.minor, device.memory, device.free});
   }
   status_.kind = GpuStatus::Kind::ready;
-  status_.why = status_.devices.front().name + ", compute capability " + std::to_string(status_.devices.front().major) + "." +
-                std::to_string(status_.devices.front().minor);
+  status_.why = status_.devices.front().name + ", compute capability " + capability_of(found.front());
 }
 
 void Gpu::require_device(int device) const {
@@ -150,8 +157,7 @@ void Gpu::exact_attention(int device, const HeadView<float>& head, MutableMatrix
   require_device(device);
   require_on_gpu(head);
   require_shape("output", output, head.size(), head.value_width());
-  if (std::ssize(lse) != head.size())
-    throw InvalidArgument("lse has " + std::to_string(lse.size()) + " numbers; one a row is needed");
+  require_rows(lse, head.size());
   const OneHead one(head);
   const Call call(device, context);
   float* const outputs = output.data();
@@ -163,14 +169,9 @@ void Gpu::exact_backward(int device, const HeadView<float>& head, const Backward
                          const HeadGradients<float>& gradients, const RunContext& context) const {
   require_device(device);
   require_on_gpu(head);
+  require_gradient_shapes(head, forward.output, forward.output_gradient, gradients);
+  require_rows(forward.lse, head.size());
   const Index n = head.size();
-  require_shape("output", forward.output, n, head.value_width());
-  require_shape("output_gradient", forward.output_gradient, n, head.value_width());
-  require_shape("query gradient", gradients.query, n, head.width());
-  require_shape("key gradient", gradients.key, n, head.width());
-  require_shape("value gradient", gradients.value, n, head.value_width());
-  if (std::ssize(forward.lse) != n)
-    throw InvalidArgument("lse has " + std::to_string(forward.lse.size()) + " numbers; one a row is needed");
   const OneHead one(head);
   const Call call(device, context);
   const Matrix<float> output = forward.output;  // both with the same distance between rows
@@ -229,9 +230,7 @@ GpuPlan Gpu::plan(int device, std::shared_ptr<const ConvWeights<float>> weights,
   std::vector<AcceleratedSegment> segments;
   for (Index r = 0; r < basis.count(); ++r) segments.push_back({basis.start(r), basis.lag_vector(r)});
   std::vector<float> row_factor;
-  for (Index i = 0; i < basis.size(); ++i) {
-    row_factor.push_back(weights->underflows(i) ? 0.0F : static_cast<float>(1.0 / weights->row_sum[static_cast<std::size_t>(i)]));
-  }
+  for (Index i = 0; i < basis.size(); ++i) row_factor.push_back(weights->row_factor(i));
   return plan(device, {basis.size(), segments, row_factor, columns, block}, context);
 }
 
