@@ -10,7 +10,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <map>
@@ -27,10 +26,6 @@ using convbasis::Pooling;
 using testing::HasSubstr;
 
 class ExportValuesTest : public ExportTest {};
-
-bool same_float(const std::string& text, float value) {
-  return std::isnan(value) ? text == "nan" : std::strtof(text.c_str(), nullptr) == value;
-}
 
 TEST_F(ExportValuesTest, MapValuesAsCsvAreThoseOfTheEngine) {
   // Across the border of tiles, with a corner above the diagonal.

@@ -10,7 +10,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -25,6 +27,11 @@ namespace convscope {
 inline std::string contents(const std::filesystem::path& path) {
   std::ifstream stream(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+/// Whether a CSV cell is the number, bit by bit.
+inline bool same_float(const std::string& text, float value) {
+  return std::isnan(value) ? text == "nan" : std::strtof(text.c_str(), nullptr) == value;
 }
 
 /// A float32 npy file of two axes, read by a reader that knows nothing of the writer's.
