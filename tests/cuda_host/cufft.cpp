@@ -32,6 +32,8 @@ Plan* find(cufftHandle handle) {
   return found == plans().end() ? nullptr : &found->second;
 }
 
+using Lock = std::scoped_lock<std::recursive_mutex>;
+
 fftwf_complex* as_fftw(cufftComplex* numbers) { return reinterpret_cast<fftwf_complex*>(numbers); }
 
 /// Calls `make` for an FFTW plan, runs and destroys it. The work area is overwritten, as cuFFT may do.
@@ -52,13 +54,17 @@ cufftResult execute(Plan& plan, cufftType type, const char* call, const void* in
 
 }  // namespace
 
-std::size_t live_plans() { return plans().size(); }
+std::size_t live_plans() {
+  const Lock lock(runtime_mutex());
+  return plans().size();
+}
 
 }  // namespace cuda_host
 
 using namespace cuda_host;
 
 cufftResult cufftCreate(cufftHandle* plan) {
+  const Lock lock(runtime_mutex());
   static cufftHandle last = 0;
   if (injected_failure("cufftCreate")) return CUFFT_INTERNAL_ERROR;
   *plan = ++last;
@@ -66,9 +72,13 @@ cufftResult cufftCreate(cufftHandle* plan) {
   return CUFFT_SUCCESS;
 }
 
-cufftResult cufftDestroy(cufftHandle plan) { return plans().erase(plan) == 1 ? CUFFT_SUCCESS : CUFFT_INVALID_PLAN; }
+cufftResult cufftDestroy(cufftHandle plan) {
+  const Lock lock(runtime_mutex());
+  return plans().erase(plan) == 1 ? CUFFT_SUCCESS : CUFFT_INVALID_PLAN;
+}
 
 cufftResult cufftSetAutoAllocation(cufftHandle plan, int wanted) {
+  const Lock lock(runtime_mutex());
   Plan* found = find(plan);
   if (found == nullptr || found->made) return CUFFT_INVALID_PLAN;
   found->automatic = wanted != 0;
@@ -78,6 +88,7 @@ cufftResult cufftSetAutoAllocation(cufftHandle plan, int wanted) {
 cufftResult cufftMakePlanMany64(cufftHandle plan, int rank, long long* n, long long* inembed, long long istride, long long idist,
                                 long long* onembed, long long ostride, long long odist, cufftType type, long long batch,
                                 std::size_t* work_bytes) {
+  const Lock lock(runtime_mutex());
   if (injected_failure("cufftMakePlanMany64")) return CUFFT_ALLOC_FAILED;
   Plan* found = find(plan);
   if (found == nullptr || found->made) return CUFFT_INVALID_PLAN;
@@ -102,6 +113,7 @@ cufftResult cufftMakePlanMany64(cufftHandle plan, int rank, long long* n, long l
 }
 
 cufftResult cufftSetWorkArea(cufftHandle plan, void* area) {
+  const Lock lock(runtime_mutex());
   Plan* found = find(plan);
   if (found == nullptr || !found->made) return CUFFT_INVALID_PLAN;
   found->work_area = area;
@@ -109,6 +121,7 @@ cufftResult cufftSetWorkArea(cufftHandle plan, void* area) {
 }
 
 cufftResult cufftSetStream(cufftHandle plan, cudaStream_t stream) {
+  const Lock lock(runtime_mutex());
   Plan* found = find(plan);
   if (found == nullptr) return CUFFT_INVALID_PLAN;
   found->stream = stream;
@@ -116,6 +129,7 @@ cufftResult cufftSetStream(cufftHandle plan, cudaStream_t stream) {
 }
 
 cufftResult cufftExecC2C(cufftHandle plan, cufftComplex* in, cufftComplex* out, int direction) {
+  const Lock lock(runtime_mutex());
   Plan* found = find(plan);
   if (found == nullptr) return CUFFT_INVALID_PLAN;
   if (direction != CUFFT_FORWARD && direction != CUFFT_INVERSE) return CUFFT_INVALID_VALUE;
@@ -126,6 +140,7 @@ cufftResult cufftExecC2C(cufftHandle plan, cufftComplex* in, cufftComplex* out, 
 }
 
 cufftResult cufftExecR2C(cufftHandle plan, cufftReal* in, cufftComplex* out) {
+  const Lock lock(runtime_mutex());
   Plan* found = find(plan);
   if (found == nullptr) return CUFFT_INVALID_PLAN;
   return execute(*found, CUFFT_R2C, "cufftExecR2C", in, out, [=](const Plan& p) {
@@ -135,6 +150,7 @@ cufftResult cufftExecR2C(cufftHandle plan, cufftReal* in, cufftComplex* out) {
 }
 
 cufftResult cufftExecC2R(cufftHandle plan, cufftComplex* in, cufftReal* out) {
+  const Lock lock(runtime_mutex());
   Plan* found = find(plan);
   if (found == nullptr) return CUFFT_INVALID_PLAN;
   return execute(*found, CUFFT_C2R, "cufftExecC2R", in, out, [=](const Plan& p) {

@@ -210,14 +210,17 @@ const Thread& warp_thread(const Thread& own, unsigned lane) {
   return machine().threads[own.index / warp_size * warp_size + lane % warp_size];
 }
 
-/// A fault inside a fiber must not unwind it: the thread never ends, and run_block() reports.
 void require_full_mask(unsigned mask, const std::source_location& where) {
-  if (mask == 0xFFFFFFFFU) return;
-  std::fprintf(stderr, "kernel fault: a warp operation at %s has a mask that leaves lanes out\n", place(where).c_str());
-  std::abort();
+  if (mask != 0xFFFFFFFFU) broken_contract("a warp operation has a mask that leaves lanes out", where);
 }
 
 }  // namespace
+
+/// A fault inside a fiber must not unwind it, so it is not thrown.
+void broken_contract(const char* what, const std::source_location& where) {
+  std::fprintf(stderr, "kernel fault: %s, at %s\n", what, place(where).c_str());
+  std::abort();
+}
 
 void set_schedule(const Schedule& schedule) { machine().schedule = schedule; }
 void throw_faults(bool wanted) { machine().throwing = wanted; }

@@ -62,6 +62,8 @@ void exchange(unsigned mask, const void* value, std::size_t bytes, unsigned sour
 unsigned ballot(unsigned mask, bool predicate, std::source_location where);
 void synchronise_warp(unsigned mask, std::source_location where);
 unsigned lane();
+/// One line on standard error, then abort: for what a kernel asks of a function against its contract.
+[[noreturn]] void broken_contract(const char* what, const std::source_location& where);
 
 /// The block's array for the declaration that `site` is an address of: the same for all threads, NaN at first.
 void* shared_array(const void* site, std::size_t bytes);

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <set>
 #include <utility>
@@ -34,7 +35,7 @@ struct Event {
 namespace {
 
 constexpr std::size_t alignment = 256;  // as cudaMalloc gives
-constexpr unsigned char guard = 0xFF;  // NaN, too, for whoever reads it
+constexpr unsigned char guard = 0xFF;   // NaN, too, for whoever reads it
 constexpr unsigned char poison = 0xFF;  // NaN
 constexpr std::size_t default_dynamic_shared = std::size_t{48} << 10;
 
@@ -54,13 +55,15 @@ struct Runtime {
   std::set<Stream*> streams;
   std::set<Event*> events;
   std::map<const void*, std::size_t> dynamic_shared;
-  std::map<std::string, long> launches;
+  std::map<std::string, long> made;
 };
 
 Runtime& runtime() {
   static Runtime instance;
   return instance;
 }
+
+using Lock = std::scoped_lock<std::recursive_mutex>;
 
 cudaError_t remember(cudaError_t error) {
   if (error != cudaSuccess) runtime().last_error = error;
@@ -70,6 +73,7 @@ cudaError_t remember(cudaError_t error) {
 /// Whether this call is the one that a test wants to fail.
 bool must_fail(const char* call) {
   Runtime& self = runtime();
+  ++self.made[call];
   if (++self.calls != self.fail_at) return false;
   self.failed = call;
   return true;
@@ -161,8 +165,19 @@ bool fits(const void* target, std::size_t target_pitch, const void* source, std:
 
 }  // namespace
 
-void set_machine(const FakeMachine& machine) { runtime().machine = machine; }
-void set_streams(Streams streams) { runtime().streams_mode = streams; }
+std::recursive_mutex& runtime_mutex() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+
+void set_machine(const FakeMachine& machine) {
+  const Lock lock(runtime_mutex());
+  runtime().machine = machine;
+}
+void set_streams(Streams streams) {
+  const Lock lock(runtime_mutex());
+  runtime().streams_mode = streams;
+}
 
 void fail_call(long number) {
   runtime().fail_at = number;
@@ -170,37 +185,55 @@ void fail_call(long number) {
   runtime().failed.clear();
   runtime().last_error = cudaSuccess;
 }
-long calls_made() { return runtime().calls; }
-std::string failed_call() { return runtime().failed; }
+long calls_made() {
+  const Lock lock(runtime_mutex());
+  return runtime().calls;
+}
+std::string failed_call() {
+  const Lock lock(runtime_mutex());
+  return runtime().failed;
+}
 
 Leftovers leftovers() {
+  const Lock lock(runtime_mutex());
   const Runtime& self = runtime();
   Leftovers left{self.memory.size(), 0, self.streams.size(), self.events.size(), live_plans()};
   for (const auto& [first, allocation] : self.memory) left.bytes += allocation.bytes;
   return left;
 }
 
-std::size_t take_peak_bytes() { return std::exchange(runtime().peak_bytes, runtime().device_bytes); }
-std::map<std::string, long> take_launches() { return std::exchange(runtime().launches, {}); }
+std::size_t take_peak_bytes() {
+  const Lock lock(runtime_mutex());
+  return std::exchange(runtime().peak_bytes, runtime().device_bytes);
+}
+std::map<std::string, long> take_calls() {
+  const Lock lock(runtime_mutex());
+  return std::exchange(runtime().made, {});
+}
 
-bool injected_failure(const char* call) { return must_fail(call); }
+bool injected_failure(const char* call) {
+  const Lock lock(runtime_mutex());
+  return must_fail(call);
+}
 
 cudaError_t enqueue(const char* call, cudaStream_t stream, std::function<void()> work) {
+  const Lock lock(runtime_mutex());
   if (must_fail(call)) return remember(cudaErrorLaunchFailure);
   if (!is_stream(stream)) return remember(cudaErrorInvalidResourceHandle);
-  ++runtime().launches[call];
   stream->waiting.push_back(std::move(work));
   if (runtime().streams_mode == Streams::eager) drain(*stream);
   return cudaSuccess;
 }
 
 cudaError_t set_most_dynamic_shared(const void* kernel, std::size_t bytes) {
+  const Lock lock(runtime_mutex());
   if (must_fail("cudaFuncSetAttribute")) return remember(cudaErrorInvalidValue);
   runtime().dynamic_shared[kernel] = bytes;
   return cudaSuccess;
 }
 
 std::size_t most_dynamic_shared(const void* kernel) {
+  const Lock lock(runtime_mutex());
   const auto found = runtime().dynamic_shared.find(kernel);
   return found == runtime().dynamic_shared.end() ? default_dynamic_shared : found->second;
 }
@@ -234,9 +267,13 @@ const char* cudaGetErrorName(cudaError_t error) {
 }
 
 const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
-cudaError_t cudaGetLastError() { return std::exchange(runtime().last_error, cudaSuccess); }
+cudaError_t cudaGetLastError() {
+  const Lock lock(runtime_mutex());
+  return std::exchange(runtime().last_error, cudaSuccess);
+}
 
 cudaError_t cudaGetDeviceCount(int* count) {
+  const Lock lock(runtime_mutex());
   *count = 0;
   if (must_fail("cudaGetDeviceCount")) return remember(cudaErrorUnknown);
   if (!runtime().machine.driver) return remember(cudaErrorInsufficientDriver);
@@ -246,6 +283,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  const Lock lock(runtime_mutex());
   if (must_fail("cudaGetDeviceProperties")) return remember(cudaErrorUnknown);
   if (device < 0 || device >= runtime().machine.devices) return remember(cudaErrorInvalidDevice);
   *properties = {};
@@ -259,21 +297,25 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 }
 
 cudaError_t cudaSetDevice(int device) {
+  const Lock lock(runtime_mutex());
   if (must_fail("cudaSetDevice")) return remember(cudaErrorUnknown);
   return device >= 0 && device < runtime().machine.devices ? cudaSuccess : remember(cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaDriverGetVersion(int* version) {
+  const Lock lock(runtime_mutex());
   *version = runtime().machine.driver ? 13000 : 0;
   return cudaSuccess;
 }
 
 cudaError_t cudaRuntimeGetVersion(int* version) {
+  const Lock lock(runtime_mutex());
   *version = 13000;
   return cudaSuccess;
 }
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  const Lock lock(runtime_mutex());
   if (must_fail("cudaMemGetInfo")) return remember(cudaErrorUnknown);
   *total = runtime().machine.memory;
   *free = *total - runtime().device_bytes;
@@ -281,25 +323,35 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 }
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
+  const Lock lock(runtime_mutex());
   if (must_fail("cudaMalloc")) return remember(cudaErrorMemoryAllocation);
   return remember(allocate(memory, bytes, true));
 }
 
-cudaError_t cudaFree(void* memory) { return remember(release(memory, true)); }
+cudaError_t cudaFree(void* memory) {
+  const Lock lock(runtime_mutex());
+  return remember(release(memory, true));
+}
 
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
+  const Lock lock(runtime_mutex());
   if (must_fail("cudaMallocHost")) return remember(cudaErrorMemoryAllocation);
   return remember(allocate(memory, bytes, false));
 }
 
-cudaError_t cudaFreeHost(void* memory) { return remember(release(memory, false)); }
+cudaError_t cudaFreeHost(void* memory) {
+  const Lock lock(runtime_mutex());
+  return remember(release(memory, false));
+}
 
 cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  const Lock lock(runtime_mutex());
   return bytes == 0 ? cudaSuccess : cudaMemcpy2DAsync(target, bytes, source, bytes, bytes, 1, kind, stream);
 }
 
 cudaError_t cudaMemcpy2DAsync(void* target, std::size_t target_pitch, const void* source, std::size_t source_pitch,
                               std::size_t width, std::size_t height, cudaMemcpyKind kind, cudaStream_t stream) {
+  const Lock lock(runtime_mutex());
   if (width == 0 || height == 0) return cudaSuccess;
   if (width > target_pitch || width > source_pitch || !fits(target, target_pitch, source, source_pitch, width, height, kind)) {
     return remember(cudaErrorInvalidValue);
@@ -313,12 +365,14 @@ cudaError_t cudaMemcpy2DAsync(void* target, std::size_t target_pitch, const void
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
+  const Lock lock(runtime_mutex());
   if (bytes == 0) return cudaSuccess;
   if (!on_device(memory, bytes)) return remember(cudaErrorInvalidValue);
   return enqueue("cudaMemsetAsync", stream, [=] { std::memset(memory, value, bytes); });
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  const Lock lock(runtime_mutex());
   *stream = nullptr;
   if (must_fail("cudaStreamCreate")) return remember(cudaErrorUnknown);
   *stream = *runtime().streams.insert(new Stream).first;
@@ -326,6 +380,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const Lock lock(runtime_mutex());
   if (!is_stream(stream)) return remember(cudaErrorInvalidResourceHandle);
   drain(*stream);
   runtime().streams.erase(stream);
@@ -337,12 +392,14 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const Lock lock(runtime_mutex());
   if (!is_stream(stream)) return remember(cudaErrorInvalidResourceHandle);
   drain(*stream);
   return must_fail("cudaStreamSynchronize") ? remember(cudaErrorLaunchFailure) : cudaSuccess;
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const Lock lock(runtime_mutex());
   if (must_fail("cudaStreamWaitEvent")) return remember(cudaErrorUnknown);
   if (!is_stream(stream) || !is_event(event)) return remember(cudaErrorInvalidResourceHandle);
   // The event may be recorded anew before this is done: what counts is what it stands for now.
@@ -354,6 +411,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  const Lock lock(runtime_mutex());
   *event = nullptr;
   if (must_fail("cudaEventCreate")) return remember(cudaErrorUnknown);
   *event = *runtime().events.insert(new Event).first;
@@ -361,6 +419,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  const Lock lock(runtime_mutex());
   if (!is_event(event)) return remember(cudaErrorInvalidResourceHandle);
   runtime().events.erase(event);
   delete event;
@@ -368,6 +427,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const Lock lock(runtime_mutex());
   if (must_fail("cudaEventRecord")) return remember(cudaErrorUnknown);
   if (!is_event(event) || !is_stream(stream)) return remember(cudaErrorInvalidResourceHandle);
   *event = {stream, end_of(*stream)};
@@ -375,6 +435,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  const Lock lock(runtime_mutex());
   if (!is_event(event)) return remember(cudaErrorInvalidResourceHandle);
   if (event->stream != nullptr) run_until(*event->stream, event->upto);
   return must_fail("cudaEventSynchronize") ? remember(cudaErrorLaunchFailure) : cudaSuccess;

@@ -35,7 +35,7 @@ struct Leftovers {
 Leftovers leftovers();
 /// The most device memory that was taken at once since the last call.
 std::size_t take_peak_bytes();
-/// Launches by kernel name since the last call.
-std::map<std::string, long> take_launches();
+/// Calls that could have failed since the last time, by name; launches go by the name of the kernel.
+std::map<std::string, long> take_calls();
 
 }  // namespace cuda_host
