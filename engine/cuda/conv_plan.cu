@@ -1,7 +1,6 @@
 #include "cuda/conv_plan.h"
 
 #include "cuda/block_transform.cuh"
-#include "cuda/device.h"
 #include "cuda/direct_product.cuh"
 #include "cuda/spectra.cuh"
 
@@ -10,8 +9,6 @@
 #include <cmath>
 #include <numbers>
 #include <numeric>
-#include <optional>
-#include <span>
 #include <vector>
 
 namespace convbasis::cuda {
@@ -29,26 +26,47 @@ std::vector<Complex> twist_of(std::int64_t block) {
   return twist;
 }
 
+/// An array on the device that holds what `numbers` does, once Transfers::uploads() has come so far.
+template <class T>
+DeviceArray<T> on_device(const T* numbers, std::int64_t count, Transfers& transfers) {
+  DeviceArray<T> array(static_cast<std::size_t>(count));
+  transfers.upload_numbers(numbers, count, array.data());
+  return array;
+}
+template <class T>
+DeviceArray<T> on_device(const std::vector<T>& numbers, Transfers& transfers) {
+  return on_device(numbers.data(), std::ssize(numbers), transfers);
+}
+
 }  // namespace
 
 class ConvPlan::State {
  public:
-  explicit State(const ConvbasisCudaWeights& weights);
-  void apply(const HostColumns& value, bool transpose, float* output, std::int64_t output_stride, const Poll& poll) const;
-
- private:
-  class Slot;
   /// What one direction sums.
   struct Direction {
     DeviceArray<DeviceRange> inputs, outputs;
     DeviceArray<SpectrumRange> sums;
     DeviceArray<int> input_index;
   };
-  void lay_out(const ConvbasisCudaWeights& weights, const Stream& stream);
-  void transform_lags(const ConvbasisCudaWeights& weights, const Stream& stream);
-  void list_direct(const ConvbasisCudaWeights& weights, const Stream& stream);
+
+  State(const ConvbasisCudaWeights& weights, Workspace& workspace);
+
+  std::int64_t n() const { return n_; }
+  std::int64_t block() const { return block_; }
+  bool has_pieces() const { return forward_.inputs.size() > 0; }
   const Direction& direction(bool transpose) const { return transpose ? backward_ : forward_; }
-  std::int64_t columns_at_once(std::int64_t columns) const;
+  const float* lags() const { return lags_.data(); }
+  const float* row_factor() const { return row_factor_.data(); }
+  const Complex* twist() const { return twist_.data(); }
+  const Complex* spectra() const { return spectra_.data(); }
+  /// Those that are multiplied directly.
+  const std::vector<std::int64_t>& direct_columns() const { return direct_columns_; }
+  const DirectColumn* direct() const { return direct_.data(); }
+
+ private:
+  void lay_out(const ConvbasisCudaWeights& weights, Transfers& transfers);
+  void transform_lags(const ConvbasisCudaWeights& weights, Workspace& workspace);
+  void list_direct(const ConvbasisCudaWeights& weights, Transfers& transfers);
 
   std::int64_t n_, block_;
   std::vector<long long> positions_;  // of each segment's lags
@@ -60,25 +78,29 @@ class ConvPlan::State {
   std::vector<std::int64_t> direct_columns_;
 };
 
-ConvPlan::State::State(const ConvbasisCudaWeights& weights) : n_(weights.n), block_(weights.block) {
-  const Stream stream;
-  std::vector<float> lags;
+ConvPlan::State::State(const ConvbasisCudaWeights& weights, Workspace& workspace) : n_(weights.n), block_(weights.block) {
+  Transfers& transfers = workspace.transfers;
+  long long numbers = 0;
   for (std::int64_t r = 0; r < weights.segments; ++r) {
-    positions_.push_back(static_cast<long long>(lags.size()));
-    lags.insert(lags.end(), weights.lags[r], weights.lags[r] + (n_ - weights.starts[r]));
+    positions_.push_back(numbers);
+    numbers += n_ - weights.starts[r];
   }
-  lags_ = on_device(lags, stream);
-  row_factor_ = on_device(std::span<const float>(weights.row_factor, static_cast<std::size_t>(n_)), stream);
+  lags_ = DeviceArray<float>(static_cast<std::size_t>(numbers));
+  for (std::int64_t r = 0; r < weights.segments; ++r) {
+    transfers.upload_numbers(weights.lags[r], n_ - weights.starts[r], lags_.data() + positions_[static_cast<std::size_t>(r)]);
+  }
+  row_factor_ = on_device(weights.row_factor, n_, transfers);
+  list_direct(weights, transfers);
   if (weights.pieces > 0) {
-    twist_ = on_device(twist_of(block_), stream);
-    lay_out(weights, stream);
-    transform_lags(weights, stream);
+    twist_ = on_device(twist_of(block_), transfers);
+    lay_out(weights, transfers);
+    transform_lags(weights, workspace);
   }
-  list_direct(weights, stream);
+  transfers.wait();
 }
 
 /// As the constructor of basis/partitioned: the spectra of a segment's lag blocks stand one after the other.
-void ConvPlan::State::lay_out(const ConvbasisCudaWeights& weights, const Stream& stream) {
+void ConvPlan::State::lay_out(const ConvbasisCudaWeights& weights, Transfers& transfers) {
   const std::int64_t blocks = (n_ + block_ - 1) / block_;
   std::vector<DeviceRange> pieces, all_blocks;
   std::vector<int> lag_index;  // of a piece: the spectrum of its lag block t is lag_index + (p - q); already minus q
@@ -107,12 +129,13 @@ void ConvPlan::State::lay_out(const ConvbasisCudaWeights& weights, const Stream&
   }
   std::vector<int> consecutive(static_cast<std::size_t>(blocks));
   std::iota(consecutive.begin(), consecutive.end(), 0);
-  forward_ = {on_device(pieces, stream), on_device(all_blocks, stream), on_device(forward, stream), on_device(lag_index, stream)};
-  backward_ = {on_device(all_blocks, stream), on_device(pieces, stream), on_device(backward, stream),
-               on_device(consecutive, stream)};
+  forward_ = {on_device(pieces, transfers), on_device(all_blocks, transfers), on_device(forward, transfers),
+              on_device(lag_index, transfers)};
+  backward_ = {on_device(all_blocks, transfers), on_device(pieces, transfers), on_device(backward, transfers),
+               on_device(consecutive, transfers)};
 }
 
-void ConvPlan::State::transform_lags(const ConvbasisCudaWeights& weights, const Stream& stream) {
+void ConvPlan::State::transform_lags(const ConvbasisCudaWeights& weights, Workspace& workspace) {
   const std::int64_t blocks = (n_ + block_ - 1) / block_;
   std::vector<LagBlock> all;
   for (std::int64_t i = 0; i < weights.pieces; ++i) {
@@ -122,22 +145,22 @@ void ConvPlan::State::transform_lags(const ConvbasisCudaWeights& weights, const 
       all.push_back({positions_[static_cast<std::size_t>(r)], static_cast<int>(n_ - weights.starts[r]), static_cast<int>(t)});
     }
   }
-  const DeviceArray<LagBlock> listed = on_device(all, stream);
+  const DeviceArray<LagBlock> listed = on_device(all, workspace.transfers);
+  workspace.transfers.wait();
   spectra_ = DeviceArray<Complex>(all.size() * static_cast<std::size_t>(block_));
-  FftPlans fft(stream);
   constexpr std::int64_t at_once = 32768;  // a grid has at most 65535 rows of blocks
   for (std::int64_t first = 0; first < std::ssize(all); first += at_once) {
     const std::int64_t count = std::min(at_once, std::ssize(all) - first);
     Complex* target = spectra_.data() + first * block_;
     check(launch_twist_lags(lags_.data(), listed.data() + first, static_cast<int>(count), twist_.data(), static_cast<int>(block_),
-                            target, stream),
+                            target, workspace.compute),
           "twist_lags");
-    fft.transform(for_fft(target), block_, count, CUFFT_FORWARD);
+    workspace.fft.transform(for_fft(target), block_, count, CUFFT_FORWARD);
   }
-  stream.wait();
+  workspace.compute.wait();
 }
 
-void ConvPlan::State::list_direct(const ConvbasisCudaWeights& weights, const Stream& stream) {
+void ConvPlan::State::list_direct(const ConvbasisCudaWeights& weights, Transfers& transfers) {
   std::vector<DirectColumn> columns;
   for (std::int64_t x = 0; x < weights.direct_segments; ++x) {
     const std::int64_t r = weights.direct_segment[x];
@@ -147,131 +170,146 @@ void ConvPlan::State::list_direct(const ConvbasisCudaWeights& weights, const Str
       direct_columns_.push_back(j);
     }
   }
-  direct_ = on_device(columns, stream);
+  direct_ = on_device(columns, transfers);
 }
 
-/// What one block of columns goes through, on a stream of its own.
-class ConvPlan::State::Slot {
+/// One product, a block of columns after the other.
+class ConvPlan::Product {
  public:
-  Slot(const State& plan, bool transpose, std::int64_t columns)
+  Product(const State& plan, const HostRows& value, bool transpose, Workspace& workspace, const Poll& poll)
       : plan_(plan),
+        value_(value),
         transpose_(transpose),
-        host_(static_cast<std::size_t>(plan.n_ * columns)),
-        host_direct_(transpose ? 0 : plan.direct_columns_.size() * static_cast<std::size_t>(columns)),
-        value_(host_.size()),
-        direct_value_(host_direct_.size()),
-        output_(host_.size()),
-        inputs_(plan.direction(transpose).inputs.size() * static_cast<std::size_t>(plan.block_ * columns)),
-        sums_(plan.direction(transpose).outputs.size() * static_cast<std::size_t>(plan.block_ * columns)),
-        fft_(stream_) {}
-
-  void begin(const HostColumns& value, std::int64_t first, std::int64_t count) {
-    first_ = first;
-    count_ = count;
-    for (std::int64_t i = 0; i < plan_.n_; ++i)
-      std::copy_n(value.data + i * value.stride + first, count, host_.data() + i * count);
-    copy_to_device(host_.data(), static_cast<std::size_t>(plan_.n_ * count), value_.data(), stream_);
-    check(cudaMemsetAsync(output_.data(), 0, static_cast<std::size_t>(plan_.n_ * count) * sizeof(float), stream_),
-          "cudaMemsetAsync");
-    if (plan_.forward_.inputs.size() > 0) convolve();
-    if (plan_.direct_.size() > 0) multiply_directly(value);
-    copy_to_host(output_.data(), static_cast<std::size_t>(plan_.n_ * count), host_.data(), stream_);
+        workspace_(workspace),
+        pace_(workspace, poll),
+        columns_(columns_at_once()),
+        upload_(workspace, value.half, plan.n(), columns_),
+        inputs_(workspace.memory.take<Complex>(inputs() * plan.block() * columns_)),
+        sums_(workspace.memory.take<Complex>(outputs() * plan.block() * columns_)) {
+    for (Block& block : blocks_) {
+      block.value = workspace.memory.take<float>(plan.n() * columns_);
+      block.direct_value = workspace.memory.take<float>(transpose ? 0 : direct_count() * columns_);
+      block.output = workspace.memory.take<float>(plan.n() * columns_);
+    }
   }
-  void finish(float* output, std::int64_t stride) {
-    stream_.wait();
-    for (std::int64_t i = 0; i < plan_.n_; ++i) std::copy_n(host_.data() + i * count_, count_, output + i * stride + first_);
+
+  void run(float* output, std::int64_t stride) {
+    const std::int64_t count = (value_.width + columns_ - 1) / columns_;
+    for (std::int64_t number = 0; number < count; ++number) {
+      compute(number);
+      if (number > 0) fetch(number - 1, output, stride);  // while this one is computed
+    }
+    fetch(count - 1, output, stride);
   }
 
  private:
-  void convolve() {
-    const Direction& direction = plan_.direction(transpose_);
-    const auto channels = static_cast<int>(count_);
-    const auto block = static_cast<int>(plan_.block_);
-    const auto inputs = static_cast<int>(direction.inputs.size());
-    const auto outputs = static_cast<int>(direction.outputs.size());
-    check(launch_twist_columns(value_.data(), transpose_ ? plan_.row_factor_.data() : nullptr, channels, direction.inputs.data(),
-                               inputs, plan_.twist_.data(), block, inputs_.data(), stream_),
+  /// Some columns and their results. Two of them are under way at a time.
+  struct Block {
+    float* value;
+    float* direct_value;  // the rows of the columns that are multiplied directly
+    float* output;
+    Event uploaded, computed;
+  };
+
+  std::int64_t inputs() const { return static_cast<std::int64_t>(plan_.direction(transpose_).inputs.size()); }
+  std::int64_t outputs() const { return static_cast<std::int64_t>(plan_.direction(transpose_).outputs.size()); }
+  std::int64_t direct_count() const { return std::ssize(plan_.direct_columns()); }
+  std::int64_t width_of(std::int64_t number) const { return std::min(columns_, value_.width - number * columns_); }
+  Block& block_of(std::int64_t number) { return blocks_[static_cast<std::size_t>(number % 2)]; }
+
+  /// As many as fit into what the device has left, at most 64.
+  std::int64_t columns_at_once() const {
+    constexpr std::int64_t most = 64;
+    std::size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    const std::int64_t spectra = plan_.block() * (inputs() + outputs()) * static_cast<std::int64_t>(sizeof(Complex));
+    const std::int64_t rows = (4 * plan_.n() + 2 * direct_count()) * static_cast<std::int64_t>(sizeof(float));
+    const std::int64_t narrow = value_.half ? plan_.n() * static_cast<std::int64_t>(sizeof(Half)) : 0;
+    const auto available = static_cast<std::int64_t>(free + workspace_.memory.bytes());
+    const std::int64_t room = (available - available / 5) / (spectra + rows + narrow);  // a fifth stays free
+    return std::clamp<std::int64_t>(room, 1, std::min(most, value_.width));
+  }
+
+  void compute(std::int64_t number) {
+    Block& block = block_of(number);
+    const Stream& stream = workspace_.compute;
+    const std::int64_t width = width_of(number);
+    pace_.before_launch();
+    block.computed.hold(workspace_.transfers.uploads());
+    const std::size_t number_bytes = value_.half ? sizeof(Half) : sizeof(float);
+    const HostRows columns{
+        static_cast<const std::byte*>(value_.data) + static_cast<std::size_t>(number * columns_) * number_bytes, value_.stride,
+        width, value_.half};
+    upload_(columns, 0, plan_.n(), block.value);
+    if (!transpose_ && direct_count() > 0)
+      upload_.gather(columns, plan_.direct_columns().data(), direct_count(), block.direct_value);
+    block.uploaded.record(workspace_.transfers.uploads());
+    block.uploaded.hold(stream);
+    check(cudaMemsetAsync(block.output, 0, static_cast<std::size_t>(plan_.n() * width) * sizeof(float), stream),
+          "cudaMemsetAsync");
+    if (plan_.has_pieces()) convolve(block, static_cast<int>(width));
+    if (direct_count() > 0) multiply_directly(block, static_cast<int>(width));
+    block.computed.record(stream);
+    pace_.after_launch();
+  }
+
+  void convolve(const Block& own, int channels) {
+    const State::Direction& direction = plan_.direction(transpose_);
+    const Stream& stream = workspace_.compute;
+    const auto block = static_cast<int>(plan_.block());
+    const auto in = static_cast<int>(inputs());
+    const auto out = static_cast<int>(outputs());
+    check(launch_twist_columns(own.value, transpose_ ? plan_.row_factor() : nullptr, channels, direction.inputs.data(), in,
+                               plan_.twist(), block, inputs_, stream),
           "twist_columns");
-    fft_.transform(for_fft(inputs_.data()), block, std::int64_t{inputs} * channels, CUFFT_FORWARD);
-    check(launch_accumulate_products({direction.sums.data(), outputs, direction.input_index.data(), plan_.spectra_.data(),
-                                      inputs_.data(), sums_.data(), channels, block},
-                                     transpose_, stream_),
+    workspace_.fft.transform(for_fft(inputs_), block, inputs() * channels, CUFFT_FORWARD);
+    check(launch_accumulate_products(
+              {direction.sums.data(), out, direction.input_index.data(), plan_.spectra(), inputs_, sums_, channels, block},
+              transpose_, stream),
           "accumulate_products");
-    fft_.transform(for_fft(sums_.data()), block, std::int64_t{outputs} * channels, CUFFT_INVERSE);
-    check(launch_untwist_columns(sums_.data(), transpose_ ? nullptr : plan_.row_factor_.data(), channels,
-                                 direction.outputs.data(), outputs, plan_.twist_.data(), block, output_.data(), stream_),
+    workspace_.fft.transform(for_fft(sums_), block, outputs() * channels, CUFFT_INVERSE);
+    check(launch_untwist_columns(sums_, transpose_ ? nullptr : plan_.row_factor(), channels, direction.outputs.data(), out,
+                                 plan_.twist(), block, own.output, stream),
           "untwist_columns");
   }
 
-  void multiply_directly(const HostColumns& value) {
-    const float* rows = value_.data();
-    if (!transpose_) {  // of the listed columns alone
-      for (std::size_t x = 0; x < plan_.direct_columns_.size(); ++x) {
-        std::copy_n(value.data + plan_.direct_columns_[x] * value.stride + first_, count_,
-                    host_direct_.data() + static_cast<std::int64_t>(x) * count_);
-      }
-      copy_to_device(host_direct_.data(), plan_.direct_columns_.size() * static_cast<std::size_t>(count_), direct_value_.data(),
-                     stream_);
-      rows = direct_value_.data();
-    }
-    const DirectArguments arguments{plan_.lags_.data(),
-                                    plan_.direct_.data(),
-                                    static_cast<int>(plan_.direct_.size()),
-                                    rows,
-                                    static_cast<int>(plan_.n_),
-                                    static_cast<int>(count_),
-                                    plan_.row_factor_.data(),
-                                    output_.data()};
-    check(launch_direct_product(arguments, transpose_, stream_), "direct_product");
+  void multiply_directly(const Block& own, int width) {
+    const DirectArguments arguments{plan_.lags(),
+                                    plan_.direct(),
+                                    static_cast<int>(direct_count()),
+                                    transpose_ ? own.value : own.direct_value,
+                                    static_cast<int>(plan_.n()),
+                                    width,
+                                    plan_.row_factor(),
+                                    own.output};
+    check(launch_direct_product(arguments, transpose_, workspace_.compute), "direct_product");
+  }
+
+  void fetch(std::int64_t number, float* output, std::int64_t stride) {
+    const Block& block = block_of(number);
+    block.computed.hold(workspace_.transfers.downloads());
+    workspace_.transfers.download_rows(block.output, plan_.n(), width_of(number), output + number * columns_, stride);
   }
 
   const State& plan_;
+  const HostRows& value_;
   bool transpose_;
-  std::int64_t first_ = 0, count_ = 0;
-  PinnedArray<float> host_, host_direct_;
-  DeviceArray<float> value_, direct_value_, output_;
-  DeviceArray<Complex> inputs_, sums_;
-  Stream stream_;
-  FftPlans fft_;
+  Workspace& workspace_;
+  Pace pace_;
+  std::int64_t columns_;
+  RowUpload upload_;
+  Complex* inputs_;
+  Complex* sums_;
+  std::array<Block, 2> blocks_;
 };
 
-/// As many as fit twice into what the device has left, at most 64.
-std::int64_t ConvPlan::State::columns_at_once(std::int64_t columns) const {
-  constexpr std::int64_t most = 64;
-  std::size_t free = 0, total = 0;
-  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-  const auto spectra = static_cast<std::size_t>(block_) * (forward_.inputs.size() + forward_.outputs.size() +
-                                                           std::max(forward_.inputs.size(), forward_.outputs.size()));
-  const std::size_t of_a_column =
-      spectra * sizeof(Complex) + (2 * static_cast<std::size_t>(n_) + direct_columns_.size()) * sizeof(float);
-  const auto room = static_cast<std::int64_t>(free / 5 * 2 / of_a_column);  // a fifth of the memory stays free
-  return std::clamp<std::int64_t>(room, 1, std::min(most, columns));
-}
-
-void ConvPlan::State::apply(const HostColumns& value, bool transpose, float* output, std::int64_t output_stride,
-                            const Poll& poll) const {
-  const std::int64_t at_once = columns_at_once(value.columns);
-  const std::int64_t blocks = (value.columns + at_once - 1) / at_once;
-  std::array<std::optional<Slot>, 2> slots;
-  for (std::int64_t b = 0; b < blocks + 2; ++b) {
-    std::optional<Slot>& slot = slots[static_cast<std::size_t>(b % 2)];
-    if (b >= 2) {
-      if (b - 2 < blocks) slot->finish(output, output_stride);
-    } else if (b < blocks) {
-      slot.emplace(*this, transpose, at_once);
-    }
-    if (b >= blocks) continue;
-    poll();
-    slot->begin(value, b * at_once, std::min(at_once, value.columns - b * at_once));
-  }
-}
-
-ConvPlan::ConvPlan(const ConvbasisCudaWeights& weights) : state_(std::make_unique<State>(weights)) {}
+ConvPlan::ConvPlan(const ConvbasisCudaWeights& weights, Workspace& workspace)
+    : state_(std::make_unique<State>(weights, workspace)) {}
 ConvPlan::~ConvPlan() = default;
 
-void ConvPlan::apply(const HostColumns& value, bool transpose, float* output, std::int64_t output_stride,
+void ConvPlan::apply(const HostRows& value, bool transpose, float* output, std::int64_t output_stride, Workspace& workspace,
                      const Poll& poll) const {
-  state_->apply(value, transpose, output, output_stride, poll);
+  Product(*state_, value, transpose, workspace, poll).run(output, output_stride);
 }
 
 }  // namespace convbasis::cuda

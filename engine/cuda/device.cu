@@ -19,6 +19,8 @@ void check(cufftResult result, const char* call) {
 
 Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate"); }
 
+Event::Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate"); }
+
 void* DeviceMemory::take(std::size_t bytes) {
   void* memory = nullptr;
   check(cudaMalloc(&memory, bytes), "cudaMalloc");
@@ -69,11 +71,23 @@ cufftHandle FftPlans::find_or_make(std::int64_t length, std::int64_t batch) {
   return handle;
 }
 
+/// The largest power of four that is not beyond the batch, nor too much at once.
+std::int64_t FftPlans::part_of(std::int64_t length, std::int64_t batch) {
+  std::int64_t part = 1;
+  while (4 * part <= batch && 4 * part * length <= most_numbers) part *= 4;
+  return part;
+}
+
 void FftPlans::transform(cufftComplex* data, std::int64_t length, std::int64_t batch, int direction) {
-  const cufftHandle handle = find_or_make(length, batch);
-  // Plans have different sizes, and the area may have moved since this one was used. Some plans need none, which is null.
-  check(cufftSetWorkArea(handle, work_area_.data()), "cufftSetWorkArea");
-  check(cufftExecC2C(handle, data, data, direction), "cufftExecC2C");
+  while (batch > 0) {
+    const std::int64_t part = part_of(length, batch);
+    const cufftHandle handle = find_or_make(length, part);
+    // Plans have different sizes, and the area may have moved since this one was used. Some plans need none, which is null.
+    check(cufftSetWorkArea(handle, work_area_.data()), "cufftSetWorkArea");
+    check(cufftExecC2C(handle, data, data, direction), "cufftExecC2C");
+    data += length * part;
+    batch -= part;
+  }
 }
 
 }  // namespace convbasis::cuda

@@ -1,6 +1,6 @@
 /// \file
-/// Device memory, streams and FFT plans as types, inside the GPU module. Whatever fails throws DeviceError with the name of the
-/// call; whatever was made is given back.
+/// Device memory, streams, events and FFT plans as types, inside the GPU module. Whatever fails throws DeviceError with the name
+/// of the call; whatever was made is given back.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <list>
 #include <memory>
-#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -47,6 +46,24 @@ class Stream {
 
  private:
   cudaStream_t stream_ = nullptr;
+};
+
+/// A point in a stream's work. One that was never recorded has been passed.
+class Event {
+ public:
+  Event();
+  ~Event() { static_cast<void>(cudaEventDestroy(event_)); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  /// Behind all work that is on the stream now.
+  void record(const Stream& stream) { check(cudaEventRecord(event_, stream), "cudaEventRecord"); }
+  /// What is put on the stream from now on is done after the event.
+  void hold(const Stream& stream) const { check(cudaStreamWaitEvent(stream, event_, 0), "cudaStreamWaitEvent"); }
+  /// Waits for it on the calling thread.
+  void wait() const { check(cudaEventSynchronize(event_), "cudaEventSynchronize"); }
+
+ private:
+  cudaEvent_t event_ = nullptr;
 };
 
 struct DeviceMemory {
@@ -97,21 +114,8 @@ void copy_to_host(const T* source, std::size_t count, T* target, cudaStream_t st
   check(cudaMemcpyAsync(target, source, count * sizeof(T), cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync");
 }
 
-/// An array on the device that holds what `host` does. Waits for the copy.
-template <class T>
-DeviceArray<T> on_device(std::span<const T> host, const Stream& stream) {
-  DeviceArray<T> array(host.size());
-  copy_to_device(host.data(), host.size(), array.data(), stream);
-  stream.wait();
-  return array;
-}
-template <class T>
-DeviceArray<T> on_device(const std::vector<T>& host, const Stream& stream) {
-  return on_device(std::span<const T>(host), stream);
-}
-
 /// Complex FFTs of many contiguous arrays at once, in place, not normalised. The plans of one stream, of which the last used ones
-/// are kept, share one work area.
+/// are kept, share one work area. A batch is cut into powers of four, so that few plans serve batches of all sizes.
 class FftPlans {
  public:
   explicit FftPlans(const Stream& stream) : stream_(stream) {}
@@ -123,12 +127,14 @@ class FftPlans {
   void transform(cufftComplex* data, std::int64_t length, std::int64_t batch, int direction);
 
  private:
-  static constexpr std::size_t most_plans = 8;
+  static constexpr std::size_t most_plans = 16;
+  static constexpr std::int64_t most_numbers = std::int64_t{1} << 22;  // that one plan transforms: 32 MB
   struct Plan {
     std::int64_t length, batch;
     cufftHandle handle;
   };
   cufftHandle find_or_make(std::int64_t length, std::int64_t batch);
+  static std::int64_t part_of(std::int64_t length, std::int64_t batch);
 
   const Stream& stream_;
   std::list<Plan> plans_;  // the last used first

@@ -3,14 +3,11 @@
 #pragma once
 
 #include "cuda/module_table.h"
+#include "cuda/row_blocks.h"
 
 #include <cstdint>
-#include <functional>
 
 namespace convbasis::cuda {
-
-/// Throws when the work is to be given up.
-using Poll = std::function<void()>;
 
 struct HeadOutputs {
   float* const* output;
@@ -31,12 +28,14 @@ struct HeadGradientOutputs {
   float* const* value;
 };
 
-/// Key heads go to the device one after the other, each with the query heads that read it; one is copied while another is
-/// computed. Device memory: two key heads with theirs. Throws DeviceError, std::bad_alloc.
-void exact_attention(const ConvbasisCudaHeads& heads, const HeadOutputs& results, const Poll& poll);
+/// Query heads one after the other. Rows go to the device in blocks, each once if all blocks of a head fit there, and as often as
+/// they are needed if not; one is copied while another is computed. The results are the same bits in either case. Throw
+/// DeviceError, std::bad_alloc, what `poll` throws.
+void exact_attention(const ConvbasisCudaHeads& heads, const HeadOutputs& results, Workspace& workspace, const Poll& poll);
 void exact_backward(const ConvbasisCudaHeads& heads, const HeadForwards& forward, const HeadGradientOutputs& gradients,
-                    const Poll& poll);
+                    Workspace& workspace, const Poll& poll);
+/// Of the first head.
 void score_columns(const ConvbasisCudaHeads& heads, const std::int64_t* starts, std::int64_t count, float* const* lags,
-                   const Poll& poll);
+                   Workspace& workspace, const Poll& poll);
 
 }  // namespace convbasis::cuda

@@ -24,11 +24,14 @@ inline constexpr int sum_depth = 8;       // rows of what is summed in shared me
 template <int columns>
 inline constexpr int blocks_at_once = columns == 16 ? 1 : 2;
 
-/// A row-major matrix of `rows` x `width` numbers on the device, without gaps.
-struct DeviceRows {
-  const float* data = nullptr;
+/// A row-major matrix of `rows` x `width` numbers on the device, without gaps; fewer than 2^31, so that 32 bits count them: wider
+/// addresses take registers that the kernels do not have.
+template <class T>
+struct DeviceMatrix {
+  const T* data = nullptr;
   int rows = 0, width = 0;
 };
+using DeviceRows = DeviceMatrix<float>;
 
 __device__ inline int thread_y() { return static_cast<int>(threadIdx.x) / tile_side; }
 __device__ inline int thread_x() { return static_cast<int>(threadIdx.x) % tile_side; }
@@ -39,8 +42,7 @@ __device__ inline void load_transposed(const DeviceRows& source, int first, int 
     const int row = at / product_depth;
     const int depth = at % product_depth;
     const bool inside = first + row < source.rows && column + depth < source.width;
-    target[depth * tile_pitch + row] =
-        inside ? source.data[static_cast<std::size_t>(first + row) * source.width + column + depth] : 0.0F;
+    target[depth * tile_pitch + row] = inside ? source.data[(first + row) * source.width + column + depth] : 0.0F;
   }
 }
 
@@ -69,6 +71,18 @@ __device__ inline void multiply_tile(const DeviceRows& left, int left_first, con
   }
 }
 
+/// Writes a thread's part of a tile for add_weighted_rows(): by key then query, or by query then key.
+__device__ inline void store_by_key(const float (&part)[tile_each][tile_each], float* tile) {
+  for (int i = 0; i < tile_each; ++i) {
+    for (int j = 0; j < tile_each; ++j) tile[(thread_x() + tile_side * j) * tile_pitch + tile_each * thread_y() + i] = part[i][j];
+  }
+}
+__device__ inline void store_by_query(const float (&part)[tile_each][tile_each], float* tile) {
+  for (int i = 0; i < tile_each; ++i) {
+    for (int j = 0; j < tile_each; ++j) tile[(tile_each * thread_y() + i) * tile_pitch + thread_x() + tile_side * j] = part[i][j];
+  }
+}
+
 /// output[i][c] += sum_k weight_tile[k][4 y + i] * rows row (first + k), column x + 16 c, over 64 k. `weight_tile` has been
 /// written by all threads, without a barrier since; it may be written again after the next barrier.
 template <int columns>
@@ -83,7 +97,7 @@ __device__ inline void add_weighted_rows(const float* weight_tile, const DeviceR
       const int row = first + part + at / width;
       const int column = at % width;
       const bool inside = row < rows.rows && column < rows.width;
-      row_tile[at] = inside ? rows.data[static_cast<std::size_t>(row) * rows.width + column] : 0.0F;
+      row_tile[at] = inside ? rows.data[row * rows.width + column] : 0.0F;
     }
     __syncthreads();
     for (int k = 0; k < sum_depth; ++k) {
@@ -93,6 +107,19 @@ __device__ inline void add_weighted_rows(const float* weight_tile, const DeviceR
         const float one = row_tile[k * width + x + tile_side * c];
         for (int i = 0; i < tile_each; ++i) output[i][c] += weight[i] * one;
       }
+    }
+  }
+}
+
+/// Fills what the threads hold with zeros, or with rows [first, first + 64) of source, as far as it has them.
+template <int columns>
+__device__ inline void load_rows(const float* source, int first, int rows, int width, float (&held)[tile_each][columns]) {
+  for (int i = 0; i < tile_each; ++i) {
+    const int row = first + tile_each * thread_y() + i;
+    for (int c = 0; c < columns; ++c) {
+      const int column = thread_x() + tile_side * c;
+      const bool inside = source != nullptr && row < rows && column < width;
+      held[i][c] = inside ? source[static_cast<std::size_t>(row) * width + column] : 0.0F;
     }
   }
 }

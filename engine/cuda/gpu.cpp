@@ -2,6 +2,7 @@
 
 #include "basis/apply_layout.h"
 #include "core/errors.h"
+#include "cuda/halves.h"
 #include "cuda/module_table.h"
 
 #include <dlfcn.h>
@@ -19,8 +20,8 @@ constexpr int most_devices = 16;
 /// What the module asks, and where it writes what went wrong.
 class Call {
  public:
-  Call(int device, const RunContext& context)
-      : call_{device, &stopped, const_cast<RunContext*>(&context), text_.data(), text_.size()} {}
+  Call(ConvbasisCudaPool* pool, const RunContext& context)
+      : call_{pool, &stopped, const_cast<RunContext*>(&context), text_.data(), text_.size()} {}
 
   const ConvbasisCudaCall* get() const { return &call_; }
   const char* text() const { return text_.data(); }
@@ -58,18 +59,51 @@ void require_on_gpu(const HeadView<float>& head) {
   }
 }
 
+/// Numbers as the module gets them: floats where they lie, or halves of its own.
+struct Numbers {
+  const void* data;
+  Index stride;
+  std::vector<std::uint16_t> halves;
+
+  explicit Numbers(MatrixView<float> matrix) : data(matrix.data()), stride(matrix.outerStride()) {}
+  Numbers(std::vector<std::uint16_t> narrow, Index width) : data(nullptr), stride(width), halves(std::move(narrow)) {
+    data = halves.data();
+  }
+  Numbers(const Numbers&) = delete;
+  Numbers& operator=(const Numbers&) = delete;
+  Numbers(Numbers&&) = default;  // a moved vector keeps its place
+};
+
+/// All of them as halves, or none.
+std::vector<Numbers> numbers_of(std::initializer_list<MatrixView<float>> matrices, GpuStorage storage,
+                                const RunContext& context) {
+  std::vector<Numbers> result;
+  for (const MatrixView<float>& matrix : matrices) {
+    if (storage == GpuStorage::f32) break;
+    std::vector<std::uint16_t> halves = exact_halves(matrix, context);
+    if (halves.empty()) break;
+    result.emplace_back(std::move(halves), matrix.cols());
+  }
+  if (result.size() == matrices.size()) return result;
+  result.clear();
+  for (const MatrixView<float>& matrix : matrices) result.emplace_back(matrix);
+  return result;
+}
+
 /// One head as the module sees it. Refers to its own members.
 struct OneHead {
-  explicit OneHead(const HeadView<float>& head)
-      : query(head.query.data()),
-        key(head.key.data()),
-        value(head.value.data()),
+  OneHead(const HeadView<float>& head, GpuStorage storage, const RunContext& context)
+      : numbers(numbers_of({head.query, head.key, head.value}, storage, context)),
+        query(numbers[0].data),
+        key(numbers[1].data),
+        value(numbers[2].data),
         heads{&query,
               &key,
               &value,
-              head.query.outerStride(),
-              head.key.outerStride(),
-              head.value.outerStride(),
+              numbers[0].halves.empty() ? 0 : 1,
+              numbers[0].stride,
+              numbers[1].stride,
+              numbers[2].stride,
               head.bias.empty() ? nullptr : head.bias.data(),
               head.size(),
               head.width(),
@@ -80,9 +114,10 @@ struct OneHead {
   OneHead(const OneHead&) = delete;
   OneHead& operator=(const OneHead&) = delete;
 
-  const float* query;
-  const float* key;
-  const float* value;
+  std::vector<Numbers> numbers;
+  const void* query;
+  const void* key;
+  const void* value;
   ConvbasisCudaHeads heads;
 };
 
@@ -115,12 +150,13 @@ Gpu::Gpu(const std::filesystem::path& path) {
 Gpu::Gpu(const ConvbasisCudaTable* table) : table_(table) { look_for_devices(); }
 
 Gpu::~Gpu() {
+  for (ConvbasisCudaPool* pool : pools_) table_->destroy_pool(pool);
   if (library_ != nullptr) dlclose(library_);
 }
 
 void Gpu::look_for_devices() {
   const RunContext context;
-  const Call call(0, context);
+  const Call call(nullptr, context);
   std::array<ConvbasisCudaDevice, most_devices> found{};
   int count = 0;
   const int result = table_->devices(found.data(), most_devices, &count, call.get());
@@ -152,28 +188,47 @@ void Gpu::require_device(int device) const {
                         std::to_string(status_.devices.size() - 1));
 }
 
+ConvbasisCudaPool* Gpu::pool(int device) const {
+  const std::scoped_lock lock(mutex_);
+  pools_.resize(status_.devices.size(), nullptr);
+  ConvbasisCudaPool*& found = pools_[static_cast<std::size_t>(device)];
+  if (found == nullptr) {
+    const RunContext context;
+    const Call call(nullptr, context);
+    call.require_done(table_->create_pool(device, &found, call.get()));
+  }
+  return found;
+}
+
+void Gpu::release_memory() const {
+  const std::scoped_lock lock(mutex_);
+  for (ConvbasisCudaPool* pool : pools_) {
+    if (pool != nullptr) table_->release_memory(pool);
+  }
+}
+
 void Gpu::exact_attention(int device, const HeadView<float>& head, MutableMatrixView<float> output, std::span<double> lse,
-                          const RunContext& context) const {
+                          const RunContext& context, GpuStorage storage) const {
   require_device(device);
   require_on_gpu(head);
   require_shape("output", output, head.size(), head.value_width());
   require_rows(lse, head.size());
-  const OneHead one(head);
-  const Call call(device, context);
+  const OneHead one(head, storage, context);
+  const Call call(pool(device), context);
   float* const outputs = output.data();
   double* const lses = lse.data();
   call.require_done(table_->exact_attention(&one.heads, &outputs, output.outerStride(), &lses, call.get()));
 }
 
 void Gpu::exact_backward(int device, const HeadView<float>& head, const BackwardInput<float>& forward,
-                         const HeadGradients<float>& gradients, const RunContext& context) const {
+                         const HeadGradients<float>& gradients, const RunContext& context, GpuStorage storage) const {
   require_device(device);
   require_on_gpu(head);
   require_gradient_shapes(head, forward.output, forward.output_gradient, gradients);
   require_rows(forward.lse, head.size());
   const Index n = head.size();
-  const OneHead one(head);
-  const Call call(device, context);
+  const OneHead one(head, storage, context);
+  const Call call(pool(device), context);
   const Matrix<float> output = forward.output;  // both with the same distance between rows
   const Matrix<float> output_gradient = forward.output_gradient;
   Matrix<float> query(n, head.width()), key(n, head.width()), value(n, head.value_width());
@@ -191,7 +246,7 @@ void Gpu::exact_backward(int device, const HeadView<float>& head, const Backward
 }
 
 std::vector<std::vector<float>> Gpu::score_columns(int device, const HeadView<float>& head, std::span<const Index> starts,
-                                                   const RunContext& context) const {
+                                                   const RunContext& context, GpuStorage storage) const {
   require_device(device);
   require_on_gpu(head);
   std::vector<std::vector<float>> lags;
@@ -204,15 +259,15 @@ std::vector<std::vector<float>> Gpu::score_columns(int device, const HeadView<fl
   }
   if (starts.empty()) return lags;
   for (std::vector<float>& lag : lags) targets.push_back(lag.data());
-  const OneHead one(head);
-  const Call call(device, context);
+  const OneHead one(head, storage, context);
+  const Call call(pool(device), context);
   call.require_done(table_->score_columns(&one.heads, columns.data(), std::ssize(columns), targets.data(), call.get()));
   return lags;
 }
 
 struct GpuPlan::State {
   const ConvbasisCudaTable* table;
-  int device;
+  ConvbasisCudaPool* pool;
   Index size;
   ConvbasisCudaPlan* plan = nullptr;
   ~State() { table->destroy_plan(plan); }
@@ -256,26 +311,30 @@ GpuPlan Gpu::plan(int device, const AcceleratedWeights& weights, const RunContex
       weights.size, std::ssize(weights.segments), first_columns.data(), lags.data(),   weights.row_factor.data(),
       layout.block, std::ssize(segments),         segments.data(),      blocks.data(), first.data(),
       last.data(),  std::ssize(direct),           direct.data()};
-  auto state = std::make_unique<GpuPlan::State>(table_, device, weights.size);
-  const Call call(device, context);
+  auto state = std::make_unique<GpuPlan::State>(table_, pool(device), weights.size);
+  const Call call(state->pool, context);
   call.require_done(table_->create_plan(&given, &state->plan, call.get()));
   return GpuPlan(std::move(state));
 }
 
-void GpuPlan::run(MatrixView<float> value, bool transpose, MutableMatrixView<float> output, const RunContext& context) const {
+void GpuPlan::run(MatrixView<float> value, bool transpose, MutableMatrixView<float> output, const RunContext& context,
+                  GpuStorage storage) const {
   require_shape("value", value, state_->size, std::max<Index>(1, value.cols()));
   require_shape("output", output, state_->size, value.cols());
-  const Call call(state_->device, context);
-  call.require_done(state_->table->apply(state_->plan, value.data(), value.outerStride(), value.cols(), transpose ? 1 : 0,
-                                         output.data(), output.outerStride(), call.get()));
+  const std::vector<Numbers> numbers = numbers_of({value}, storage, context);
+  const Call call(state_->pool, context);
+  call.require_done(state_->table->apply(state_->plan, numbers[0].data, numbers[0].halves.empty() ? 0 : 1, numbers[0].stride,
+                                         value.cols(), transpose ? 1 : 0, output.data(), output.outerStride(), call.get()));
 }
 
-void GpuPlan::apply(MatrixView<float> value, MutableMatrixView<float> output, const RunContext& context) const {
-  run(value, false, output, context);
+void GpuPlan::apply(MatrixView<float> value, MutableMatrixView<float> output, const RunContext& context,
+                    GpuStorage storage) const {
+  run(value, false, output, context, storage);
 }
 
-void GpuPlan::apply_transpose(MatrixView<float> value, MutableMatrixView<float> output, const RunContext& context) const {
-  run(value, true, output, context);
+void GpuPlan::apply_transpose(MatrixView<float> value, MutableMatrixView<float> output, const RunContext& context,
+                              GpuStorage storage) const {
+  run(value, true, output, context, storage);
 }
 
 }  // namespace convbasis

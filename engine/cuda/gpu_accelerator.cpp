@@ -68,8 +68,8 @@ class GpuAccelerator::Product : public AcceleratedProduct {
   GpuPlan plan_;
 };
 
-GpuAccelerator::GpuAccelerator(std::shared_ptr<const Gpu> gpu, int device, Index smallest)
-    : device_(std::make_shared<Device>(std::move(gpu), device)), smallest_(smallest) {}
+GpuAccelerator::GpuAccelerator(std::shared_ptr<const Gpu> gpu, int device, Index smallest, Index smallest_narrow)
+    : device_(std::make_shared<Device>(std::move(gpu), device)), smallest_(smallest), smallest_narrow_(smallest_narrow) {}
 
 GpuAccelerator::~GpuAccelerator() = default;
 
@@ -84,7 +84,8 @@ bool GpuAccelerator::takes(const HeadView<float>& head) const {
 bool GpuAccelerator::exact_attention(const HeadView<float>& head, MutableMatrixView<float> output, std::span<double> lse,
                                      const RunContext& context) const {
   if (!takes(head)) return false;
-  return device_->try_to([&] { device_->gpu().exact_attention(device_->number(), head, output, lse, context); });
+  const GpuStorage storage = head.size() >= smallest_narrow_ ? GpuStorage::narrow : GpuStorage::f32;
+  return device_->try_to([&] { device_->gpu().exact_attention(device_->number(), head, output, lse, context, storage); });
 }
 
 bool GpuAccelerator::exact_backward(const HeadView<float>& head, const BackwardInput<float>& forward,

@@ -10,13 +10,18 @@
 
 namespace convbasis {
 
+/// From so many tokens on exact attention looks whether Q, K and V are half-precision numbers, as they are in many a file, and
+/// has tensor cores multiply them if so. With fewer, looking takes longer than it saves: by prediction (docs/gpu.md), not
+/// measured.
+inline constexpr Index tokens_for_halves = 32768;
+
 /// Leaves to the CPU heads of fewer than `smallest` tokens, heads that are given by their scores, and widths beyond
 /// widest_on_gpu. When the device fails or runs out of memory, the call is left to the CPU too, and a warning is kept; the next
 /// call tries again. Thread-safe. What it makes may outlive it.
 class GpuAccelerator : public Accelerator {
  public:
   /// Throws InvalidArgument, saying why, unless the GPU is ready and has such a device.
-  GpuAccelerator(std::shared_ptr<const Gpu> gpu, int device, Index smallest);
+  GpuAccelerator(std::shared_ptr<const Gpu> gpu, int device, Index smallest, Index smallest_narrow = tokens_for_halves);
   ~GpuAccelerator() override;
 
   std::string name() const override;
@@ -37,7 +42,7 @@ class GpuAccelerator : public Accelerator {
   bool takes(const HeadView<float>& head) const;
 
   std::shared_ptr<Device> device_;
-  Index smallest_;
+  Index smallest_, smallest_narrow_;
 };
 
 }  // namespace convbasis

@@ -8,9 +8,9 @@
 
 #include <cstddef>
 
-/// `type name[count]` in shared memory of the block; not initialised.
+/// `type name[count]` in shared memory of the block, aligned for tensor cores; not initialised.
 #ifdef __CUDACC__
-#define CONVBASIS_SHARED(type, name, count) __shared__ type name[count]
+#define CONVBASIS_SHARED(type, name, count) __shared__ __align__(32) type name[count]
 #else
 #define CONVBASIS_SHARED(type, name, count) \
   static const char name##_site = 0;        \

@@ -7,13 +7,13 @@
 namespace convbasis::cuda {
 
 struct ScoreColumnsArguments {
-  DeviceRows query;            ///< Q, n x d
-  DeviceRows key;              ///< the keys of the columns, k x d
-  const float* bias;           ///< by lag; may be null
-  const int* starts;           ///< k columns
-  const long long* positions;  ///< where each lag vector begins in `lags`
+  DeviceRows query;   ///< some rows of Q, rows x d
+  DeviceRows key;     ///< the keys of the columns, k x d
+  const float* bias;  ///< by lag; may be null
+  const int* starts;  ///< k columns
+  int first_row;      ///< of `query`
   float scale;
-  float* lags;  ///< lags[positions[r] + t] = S(starts[r] + t, starts[r])
+  float* scores;  ///< scores[r rows + i] = S(first_row + i, starts[r]), 0 above the diagonal
 };
 
 /// 64 queries against 64 of the columns.
@@ -29,8 +29,9 @@ __global__ void __launch_bounds__(tile_threads) score_columns_kernel(ScoreColumn
     for (int j = 0; j < tile_each; ++j) {
       const int column = first_column + thread_x() + tile_side * j;
       if (row >= a.query.rows || column >= a.key.rows) continue;
-      const int lag = row - a.starts[column];
-      if (lag >= 0) a.lags[a.positions[column] + lag] = a.scale * product[i][j] + (a.bias != nullptr ? a.bias[lag] : 0.0F);
+      const int lag = a.first_row + row - a.starts[column];
+      const float bias = a.bias != nullptr && lag >= 0 ? a.bias[lag] : 0.0F;
+      a.scores[static_cast<std::size_t>(column) * a.query.rows + row] = lag >= 0 ? a.scale * product[i][j] + bias : 0.0F;
     }
   }
 }

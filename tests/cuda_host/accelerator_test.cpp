@@ -94,17 +94,45 @@ TEST(CudaAccelerator, GivesWhatTheCpuGives) {
   const Work work;
   const GpuAccelerator accelerator(gpu(), 0, 1);
   EXPECT_FALSE(accelerator.used());
-  cuda_host::take_launches();
+  cuda_host::take_calls();
   const Results got = work.run({.accelerator = &accelerator});
   EXPECT_TRUE(accelerator.used());
-  EXPECT_GE(cuda_host::take_launches().size(), 5U) << "forward, backward, and products with the transforms around them";
+  EXPECT_GE(cuda_host::take_calls().size(), 5U) << "forward, backward, and products with the transforms around them";
   const Results expected = work.run({});
-  EXPECT_TRUE(cuda_host::take_launches().empty());
+  EXPECT_TRUE(cuda_host::take_calls().empty());
   expect_same(got, expected);
   EXPECT_EQ(got.report.path, accelerator.name() + ", " + expected.report.path);
   EXPECT_THAT(got.report.path, StartsWith("GPU 0 ("));
   EXPECT_THAT(got.report.path, HasSubstr("partitioned FFT, block 16, float32"));
   EXPECT_EQ(accelerator.take_warning(), "");
+}
+
+TEST(CudaAccelerator, NumbersThatAreHalvesGoToTensorCores) {
+  HeadTensors<float> head = gaussian_head<float>(70, 8, 5, 3);
+  Matrix<float> output(70, 5), expected(70, 5);
+  std::vector<double> lse(70), expected_lse(70);
+  const GpuAccelerator accelerator(gpu(), 0, 1, 70);
+  const auto kernels = [&] {
+    cuda_host::take_calls();
+    exact_attention<float>(head.view(), mutable_view(output), lse, {.accelerator = &accelerator});
+    exact_attention<float>(head.view(), mutable_view(expected), expected_lse);
+    const double error = difference(output, expected);
+    EXPECT_TRUE(error <= tolerance) << error;
+    const auto calls = cuda_host::take_calls();
+    return std::pair(calls.contains("exact_attention"), calls.contains("half_attention"));
+  };
+  EXPECT_EQ(kernels(), std::pair(true, false)) << "floats";
+  for (Matrix<float>* one : {&head.query, &head.key, &head.value}) *one = one->cast<Eigen::half>().cast<float>();
+  EXPECT_EQ(kernels(), std::pair(false, true)) << "halves";
+  head.value(69, 4) = 0.1F;
+  EXPECT_EQ(kernels(), std::pair(true, false)) << "all but one";
+  head = gaussian_head<float>(69, 8, 5, 3);
+  for (Matrix<float>* one : {&head.query, &head.key, &head.value}) *one = one->cast<Eigen::half>().cast<float>();
+  output.resize(69, 5);
+  expected.resize(69, 5);
+  lse.resize(69);
+  expected_lse.resize(69);
+  EXPECT_EQ(kernels(), std::pair(true, false)) << "too few to look";
 }
 
 TEST(CudaAccelerator, RowsAreRescuedAllTheSame) {
@@ -125,7 +153,8 @@ TEST(CudaAccelerator, RowsAreRescuedAllTheSame) {
 TEST(CudaAccelerator, FailureIsLeftToTheCpu) {
   const Work work;
   const Results alone = work.run({});
-  const GpuAccelerator accelerator(gpu(), 0, 1);
+  const std::shared_ptr<const Gpu> device = gpu();
+  const GpuAccelerator accelerator(device, 0, 1);
   const RunContext context{.accelerator = &accelerator};
   cuda_host::fail_call(0);
   const Results expected = work.run(context);
@@ -151,6 +180,7 @@ TEST(CudaAccelerator, FailureIsLeftToTheCpu) {
     ++warnings;
     EXPECT_THAT(warning, HasSubstr("the CPU did its work"));
     EXPECT_EQ(warning.find('\n'), std::string::npos);
+    device->release_memory();
     EXPECT_TRUE(cuda_host::leftovers().none());
   }
   EXPECT_GT(warnings, calls / 6);
@@ -189,7 +219,8 @@ TEST(CudaAccelerator, LeavesSmallAndStrangeHeadsAlone) {
 
 TEST(CudaAccelerator, AStopIsNoFailure) {
   const Work work;
-  const GpuAccelerator accelerator(gpu(), 0, 1);
+  const std::shared_ptr<const Gpu> device = gpu();
+  const GpuAccelerator accelerator(device, 0, 1);
   std::stop_source stop;
   stop.request_stop();
   EXPECT_THROW(work.run({.stop = stop.get_token(), .accelerator = &accelerator}), Cancelled);
@@ -198,6 +229,7 @@ TEST(CudaAccelerator, AStopIsNoFailure) {
   std::vector<double> lse(130);
   EXPECT_THROW(accelerator.exact_attention(work.head().view(), mutable_view(output), lse, {.stop = stop.get_token()}), Cancelled);
   EXPECT_EQ(accelerator.take_warning(), "");
+  device->release_memory();
   EXPECT_TRUE(cuda_host::leftovers().none());
 }
 

@@ -54,6 +54,19 @@ struct Gradients {
   Matrix<float> query, key, value;
 };
 
+/// Of half-precision numbers, from float matrices: looking at them is part of the time.
+bool time_halves(const Gpu& gpu, Index n) {
+  HeadTensors<float> head = gaussian_head<float>(n, width, width, 17);
+  for (Matrix<float>* one : {&head.query, &head.key, &head.value}) *one = one->cast<Eigen::half>().cast<float>();
+  Matrix<float> output(n, width), expected(n, width);
+  std::vector<double> lse(static_cast<std::size_t>(n)), expected_lse(lse);
+  const double cpu =
+      seconds_of([&] { exact_attention<float>(head.view(), mutable_view(expected), std::span<double>(expected_lse)); });
+  const double seconds =
+      best_of_three([&] { gpu.exact_attention(0, head.view(), mutable_view(output), lse, {}, GpuStorage::narrow); });
+  return row(n, "exact attention of halves", seconds, cpu, difference(output, expected));
+}
+
 bool time_exact(const Gpu& gpu, Index n) {
   const HeadTensors<float> head = gaussian_head<float>(n, width, width, 17);
   Rng rng(5);
@@ -126,6 +139,7 @@ bool print_times(const Gpu& gpu, std::span<const Index> sizes) {
   bool fine = true;
   for (const Index n : sizes) {
     fine = time_exact(gpu, n) && fine;
+    fine = time_halves(gpu, n) && fine;
     fine = time_score_columns(gpu, n) && fine;
     fine = time_apply(gpu, n) && fine;
   }

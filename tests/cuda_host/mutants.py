@@ -16,7 +16,8 @@ import tempfile
 
 FLAGS = "-std=c++20 -O1 -g1 -fsanitize=address -DCONVSCOPE_SOURCE_DIR=\"\" -isystem /usr/include/eigen3"
 LIBRARIES = "-lhwy -lfftw3f -lfftw3 -lfmt -lz -lgtest -lgmock -lgtest_main -lpthread -ldl"
-MODULE = ["device.cu", "exact.cu", "conv_plan.cu", "module.cu"]
+MODULE = ["device.cu", "workspace.cu", "row_blocks.cu", "host_rows.cu", "exact.cu", "exact_gradients.cu", "conv_plan.cu", "module.cu"]
+OURS = ["gpu.cpp", "halves.cpp"]
 TESTS = ["fiber.cpp", "grid.cpp", "runtime.cpp", "cufft.cpp", "verbs_test.cpp"]
 PATIENCE = 300  # seconds for the tests of one mutant
 SWAPS = [("thread_x()", "thread_y()"), ("row", "column"), ("[i]", "[j]"), ("y + i", "x + i"), ("x + tile_side", "y + tile_side"),
@@ -71,9 +72,9 @@ class Builder:
 
     def common(self):
         """What no mutant touches."""
-        sources = {"gpu.cpp": self.root / "engine/cuda/gpu.cpp", "reference.cpp": self.root / "tests/support/reference.cpp"}
+        sources = {"reference.cpp": self.root / "tests/support/reference.cpp"}
         sources |= {name: self.root / "tests/cuda_host" / name for name in TESTS}
-        sources |= {name: self.root / "engine/cuda" / name for name in MODULE}
+        sources |= {name: self.root / "engine/cuda" / name for name in MODULE + OURS}
         for name, path in sources.items():
             done = self.compile(path, self.folder / f"{name}.o")
             if done.returncode != 0:
@@ -86,12 +87,22 @@ class Builder:
         if link.returncode != 0:
             return "does not link"
         try:
-            done = subprocess.run([str(program)], capture_output=True, text=True, timeout=PATIENCE)
+            # The first failure is enough.
+            done = subprocess.run([str(program), "--gtest_fail_fast", "--gtest_throw_on_failure"], capture_output=True, text=True, timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             return "does not end"
         if done.returncode == 0:
             return "NOT CAUGHT"
         return "fault" if "kernel fault" in done.stderr else "crash" if done.returncode != 1 or "AddressSanitizer" in done.stderr else "wrong result"
+
+    def includes(self, name):
+        """The files of engine/cuda that one of them includes, itself too."""
+        found, new = set(), {name}
+        while new:
+            found |= new
+            texts = [(self.root / "engine/cuda" / one).read_text() for one in new]
+            new = {one for text in texts for one in re.findall(r'#include "cuda/([^"]+)"', text)} - found
+        return found
 
     def try_mutant(self, number, file, text):
         folder = self.folder / str(number)
@@ -101,7 +112,7 @@ class Builder:
             if other.name != file and other.suffix in (".cuh", ".h"):
                 (folder / "cuda" / other.name).write_text(other.read_text())
         objects = dict(self.objects)
-        for name in ("exact.cu", "conv_plan.cu"):
+        for name in (one for one in MODULE if file in self.includes(one)):
             source = folder / "cuda" / name
             source.write_text((self.root / "engine/cuda" / name).read_text())
             done = self.compile(source, folder / f"{name}.o", folder)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What each kernel takes of a multiprocessor, by the compiler's own report, and how many warps fit at once.
 
-Compiles exact.cu and conv_plan.cu for each architecture with `nvcc -Xptxas -v`, reads registers, spills and static shared memory of
+Compiles the files with kernels for each architecture with `nvcc -Xptxas -v`, reads registers, spills and static shared memory of
 every kernel, and works out the theoretical occupancy. No GPU is needed. Fails if a kernel spills registers, has more than 48 KiB of
 static shared memory, does not fit at all, or is missing from THREADS.
 
@@ -19,7 +19,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/gpu.md"
 BEGIN, END = "<!-- resources: written by tests/cuda_host/resources.py -->", "<!-- end of resources -->"
-SOURCES = ["exact.cu", "conv_plan.cu"]
+SOURCES = ["exact.cu", "exact_gradients.cu", "host_rows.cu", "conv_plan.cu"]
 
 # Limits of a multiprocessor: resident warps, resident blocks, KiB of shared memory for all blocks, KiB that each block loses to the
 # system. From the table of technical specifications per compute capability in NVIDIA's CUDA C++ Programming Guide. All have 65536
@@ -30,9 +30,9 @@ REGISTERS, REGISTER_LOT, PARTITIONS, WARP = 65536, 256, 4, 32
 MOST_STATIC_SHARED = 48 << 10
 
 # Threads a block, as the launch_...() function of each kernel has them; none is given dynamic shared memory.
-THREADS = {"exact_attention": 256, "output_products": 256, "query_gradient": 256, "key_gradient": 256, "score_columns": 256,
+THREADS = {"exact_attention": 256, "half_attention": 256, "output_products": 256, "query_gradient": 256, "key_gradient": 256, "score_columns": 256,
            "direct_product": 256, "direct_transpose": 256, "twist_lags": 256, "twist_columns": 256, "untwist_columns": 256,
-           "accumulate_products": 128}
+           "accumulate_products": 128, "widen": 256}
 
 
 def compile_report(arch, source):

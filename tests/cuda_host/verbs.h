@@ -5,6 +5,7 @@
 
 #include "basis/conv_weights.h"
 #include "cuda/gpu.h"
+#include "cuda_host/grouped_heads.h"
 #include "support/inputs.h"
 #include "support/reference.h"
 
@@ -25,12 +26,18 @@ struct Shape {
   /// Scores of some hundreds, so that a weight overflows unless its own row's largest score is taken from it. Of whole numbers:
   /// exact.
   bool large = false;
+  /// Weights of 4e-8 beside one of 1 that lies tiles before, which matter together only. Of whole numbers of quarters: exact.
+  bool faint = false;
+  /// Query, key and value are half-precision numbers and go to the device as such.
+  bool half = false;
+
+  GpuStorage storage() const { return half ? GpuStorage::narrow : GpuStorage::f32; }
 };
 
 inline std::string name_of(const Shape& shape) {
   return "n=" + std::to_string(shape.n) + " d=" + std::to_string(shape.d) + " d_v=" + std::to_string(shape.d_v) +
          " k=" + std::to_string(shape.k) + " block=" + std::to_string(shape.block) + (shape.bias ? " bias" : "") +
-         (shape.large ? " large" : "");
+         (shape.large ? " large" : "") + (shape.faint ? " faint" : "") + (shape.half ? " half" : "");
 }
 
 /// What a verb gave, and what is right; compared as a whole, relative to `size`.
@@ -47,7 +54,10 @@ struct Result {
 };
 
 /// Sums of n or d products in float, in an order of their own, with weights whose exponents are off by a rounding of the score.
+/// Halves are rounded before the references see them.
 inline constexpr double tolerance = 1e-6;
+
+inline Matrix<float> halves_of(const Matrix<float>& matrix) { return matrix.cast<Eigen::half>().cast<float>(); }
 
 inline HeadTensors<float> head_of(const Shape& shape) {
   HeadTensors<float> head = gaussian_head<float>(shape.n, shape.d, shape.d_v, 17);
@@ -56,6 +66,17 @@ inline HeadTensors<float> head_of(const Shape& shape) {
     head.query = whole_numbers<float>(shape.n, shape.d, rng, 3);
     head.key = whole_numbers<float>(shape.n, shape.d, rng, 3);
     head.scale = 4.0;
+  }
+  if (shape.faint) {
+    head.query.setOnes();
+    head.key.setConstant(-4.25F);
+    head.key.topRows(64).setConstant(-25.0F);
+    head.key.row(0).setZero();
+    head.value.array() += 2.0F;
+    head.scale = 4.0 / static_cast<double>(shape.d);
+  }
+  if (shape.half) {
+    for (Matrix<float>* one : {&head.query, &head.key, &head.value}) *one = halves_of(*one);
   }
   if (shape.bias) {
     for (Index lag = 0; lag < shape.n; ++lag) head.bias.push_back(-0.05F * static_cast<float>(lag));
@@ -68,9 +89,9 @@ struct Forward {
   std::vector<double> lse;
 };
 
-inline Forward forward_of(const Gpu& gpu, const HeadView<float>& head) {
+inline Forward forward_of(const Gpu& gpu, const HeadView<float>& head, GpuStorage storage) {
   Forward result{Matrix<float>(head.size(), head.value_width()), std::vector<double>(static_cast<std::size_t>(head.size()))};
-  gpu.exact_attention(0, head, mutable_view(result.output), result.lse);
+  gpu.exact_attention(0, head, mutable_view(result.output), result.lse, {}, storage);
   return result;
 }
 
@@ -80,7 +101,7 @@ inline Dense column(const std::vector<double>& numbers) {
 
 inline std::vector<Result> exact_attention_verb(const Gpu& gpu, const Shape& shape) {
   const HeadTensors<float> head = head_of(shape);
-  const Forward got = forward_of(gpu, head.view());
+  const Forward got = forward_of(gpu, head.view(), shape.storage());
   const auto softmax = reference::softmax(reference::scores(head.view()));
   const Dense ones = Dense::Ones(shape.n, 1);  // an lse may be 0
   return {{"output", got.output.cast<double>(), softmax.probability * head.value.cast<double>()},
@@ -91,10 +112,10 @@ inline std::vector<Result> exact_backward_verb(const Gpu& gpu, const Shape& shap
   const HeadTensors<float> head = head_of(shape);
   Rng rng(5);
   const Matrix<float> gradient = gaussian<float>(shape.n, shape.d_v, rng);
-  const Forward forward = forward_of(gpu, head.view());
+  const Forward forward = forward_of(gpu, head.view(), shape.storage());
   Matrix<float> query(shape.n, shape.d), key(shape.n, shape.d), value(shape.n, shape.d_v);
   gpu.exact_backward(0, head.view(), {view(forward.output), forward.lse, view(gradient)},
-                     {mutable_view(query), mutable_view(key), mutable_view(value)});
+                     {mutable_view(query), mutable_view(key), mutable_view(value)}, {}, shape.storage());
   const Dense p = reference::softmax(reference::scores(head.view())).probability;
   const Dense g = gradient.cast<double>();
   const Dense v = head.value.cast<double>();
@@ -118,7 +139,7 @@ inline std::vector<Index> starts_of(const Shape& shape) {
 inline std::vector<Result> score_columns_verb(const Gpu& gpu, const Shape& shape) {
   const HeadTensors<float> head = head_of(shape);
   const std::vector<Index> starts = starts_of(shape);
-  const auto lags = gpu.score_columns(0, head.view(), starts);
+  const auto lags = gpu.score_columns(0, head.view(), starts, {}, shape.storage());
   const Dense scores = reference::scores(head.view());
   Dense got = Dense::Zero(shape.n, std::ssize(starts)), expected = got;
   for (std::size_t r = 0; r < starts.size(); ++r) {
@@ -135,11 +156,12 @@ inline std::vector<Result> apply_verb(const Gpu& gpu, const Shape& shape) {
   Rng rng(23);
   const ConvBasis<float> basis = uniform_basis<float>(shape.n, starts_of(shape), rng, 1.0);
   const auto weights = std::make_shared<const ConvWeights<float>>(exponentiate(basis));
-  const Matrix<float> value = gaussian<float>(shape.n, shape.d_v, rng);
+  const Matrix<float> drawn = gaussian<float>(shape.n, shape.d_v, rng);
+  const Matrix<float> value = shape.half ? halves_of(drawn) : drawn;
   const GpuPlan plan = gpu.plan(0, weights, shape.d_v, shape.block);
   Matrix<float> output(shape.n, shape.d_v), transposed(shape.n, shape.d_v);
-  plan.apply(view(value), mutable_view(output));
-  plan.apply_transpose(view(value), mutable_view(transposed));
+  plan.apply(view(value), mutable_view(output), {}, shape.storage());
+  plan.apply_transpose(view(value), mutable_view(transposed), {}, shape.storage());
   // An average of random V cancels; an FFT's error is relative to what it adds up.
   const Dense v = value.cast<double>();
   return {{"output", output.cast<double>(), reference::segment_sum(basis, v), reference::segment_sum(basis, v.cwiseAbs()).norm()},
@@ -153,10 +175,28 @@ struct Verb {
   std::vector<Shape> shapes;
 };
 
+/// k query heads to a key head, in three groups.
+inline std::vector<Result> grouped_heads_verb(const Gpu& gpu, const Shape& shape) {
+  GroupedHeads heads({shape.n, shape.d, shape.d_v, shape.k, shape.half});
+  std::vector<Result> results;
+  for (GroupedHeads::Compared& one : heads.run(*gpu.table())) {
+    results.push_back({one.what, std::move(one.got), std::move(one.expected)});
+  }
+  return results;
+}
+
 inline std::vector<Verb> verbs() {
-  const std::vector<Shape> heads{{1, 1, 1, 1, 0},     {2, 8, 1, 1, 0},      {31, 8, 8, 1, 0},
-                                 {63, 33, 17, 1, 0},  {64, 64, 64, 1, 0},   {65, 128, 65, 1, 0},
-                                 {129, 5, 128, 1, 0}, {97, 256, 256, 1, 0}, {70, 16, 16, 1, 0, true}};
+  std::vector<Shape> heads{{1, 1, 1, 1, 0},     {2, 8, 1, 1, 0},      {31, 8, 8, 1, 0},
+                           {63, 33, 17, 1, 0},  {64, 64, 64, 1, 0},   {65, 128, 65, 1, 0},
+                           {129, 5, 128, 1, 0}, {97, 256, 256, 1, 0}, {70, 16, 16, 1, 0, true}};
+  const auto with_halves = [](std::vector<Shape> shapes) {
+    const std::vector<Shape> plain = shapes;
+    for (Shape shape : plain) {
+      shape.half = true;
+      shapes.push_back(shape);
+    }
+    return shapes;
+  };
   std::vector<Shape> exact = heads;
   exact.push_back({70, 16, 16, 1, 0, false, true});  // the stored log-sum-exp is too coarse for gradients of such scores
   const std::vector<Shape> columns{{1, 1, 1, 1, 0},     {65, 8, 1, 1, 0},     {130, 64, 1, 16, 0},
@@ -165,10 +205,14 @@ inline std::vector<Verb> verbs() {
   const std::vector<Shape> products{{1, 1, 1, 1, 0},       {2, 1, 3, 2, 2},     {67, 1, 8, 1, 16},    {128, 1, 64, 4, 32},
                                     {200, 1, 33, 16, 16},  {131, 1, 5, 131, 0}, {257, 1, 65, 64, 64}, {400, 1, 256, 3, 64},
                                     {300, 1, 128, 2, 128}, {515, 1, 9, 5, 0}};
+  const std::vector<Shape> groups{{70, 8, 5, 2, 0}, {1, 3, 2, 3, 0}, {65, 64, 64, 4, 0}};
+  exact = with_halves(exact);
+  exact.push_back({300, 4, 8, 1, 0, false, false, true, true});  // floats add up one after the other, and lose such
   return {{"exact_attention", &exact_attention_verb, exact},
-          {"exact_backward", &exact_backward_verb, heads},
-          {"score_columns", &score_columns_verb, columns},
-          {"apply", &apply_verb, products}};
+          {"exact_backward", &exact_backward_verb, with_halves(heads)},
+          {"score_columns", &score_columns_verb, with_halves(columns)},
+          {"apply", &apply_verb, with_halves(products)},
+          {"grouped heads", &grouped_heads_verb, with_halves(groups)}};
 }
 
 }  // namespace convbasis::cuda_verbs
