@@ -28,10 +28,6 @@ using testing::HasSubstr;
 
 class ExportValuesTest : public ExportTest {};
 
-bool same_float(const std::string& text, float value) {
-  return std::isnan(value) ? text == "nan" : std::strtof(text.c_str(), nullptr) == value;
-}
-
 TEST_F(ExportValuesTest, MapValuesAsCsvAreThoseOfTheEngine) {
   // Across the border of tiles, with a corner above the diagonal.
   const MapRegion region{.level = 0, .row = 250, .column = 240, .rows = 20, .columns = 30};

@@ -10,7 +10,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -82,6 +84,11 @@ inline Csv read_csv(const std::filesystem::path& path) {
     csv.names.empty() ? csv.names = cells : csv.rows.emplace_back(cells);
   }
   return csv;
+}
+
+/// Whether a cell of a CSV reads back to this very number.
+inline bool same_float(const std::string& text, float value) {
+  return std::isnan(value) ? text == "nan" : std::strtof(text.c_str(), nullptr) == value;
 }
 
 class ExportTest : public testing::Test {
