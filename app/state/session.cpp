@@ -84,7 +84,7 @@ void Session::cancel() {
 }
 
 bool Session::answers(const AnalysisRequest& request, const std::shared_ptr<const convbasis::Accelerator>& accelerator) const {
-  return request == wanted_ && (!device_.known_for(wanted_.n) || accelerator == device_.accelerator(wanted_.n));
+  return request == wanted_ && accelerator == device_.accelerator(wanted_.n);  // null, too, while it is not known
 }
 
 void Session::dismiss() {

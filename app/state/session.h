@@ -78,7 +78,7 @@ class Session {
   void begin_open(SourceRecipe recipe, HeadChoice choice);
   void take(OpenResult opened);
   void take(AnalysisResult analysed);
-  /// Whether what was computed so is what is wanted. Another device counts once it is known.
+  /// Whether what was computed so is what is wanted.
   bool answers(const AnalysisRequest& request, const std::shared_ptr<const convbasis::Accelerator>& accelerator) const;
   bool is_asked() const { return asked_ && answers(asked_->request, asked_->accelerator); }
 

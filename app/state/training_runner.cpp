@@ -63,8 +63,7 @@ int TrainingResult::steps() const {
 }
 
 bool TrainingResult::is_of(const TrainingRequest& wish, const ChosenDevice& on) const {
-  const Index n = wish.problem.n;
-  return same_experiment(request, wish) && (!on.known_for(n) || accelerator == accelerator_for(wish.precision, n, on));
+  return same_experiment(request, wish) && accelerator == accelerator_for(wish.precision, wish.problem.n, on);
 }
 
 void TrainingRunner::run(const TrainingRequest& request, const ChosenDevice& device) {

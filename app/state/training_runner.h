@@ -32,7 +32,7 @@ struct TrainingResult {
   std::string device = "CPU";                                           ///< what did the work: "CPU", "GPU 0 (name)"
 
   int steps() const;  ///< that all runs have
-  /// Of the same experiment on the same device, for another number of steps at most. A device that is not known yet is any.
+  /// Of the same experiment on the same device, for another number of steps at most.
   bool is_of(const TrainingRequest& wish, const ChosenDevice& on) const;
 };
 

@@ -175,6 +175,8 @@ TEST_F(Choice, AGpuThatIsNotThereIsSaidOnce) {
   EXPECT_FALSE(devices.chosen().gpu);
   EXPECT_THAT(devices.take_warning(), ::testing::AllOf(HasSubstr("gpu0"), HasSubstr("/no/such/module.so")));
   EXPECT_EQ(devices.take_warning(), "");
+  devices.want(gpu(0));
+  EXPECT_EQ(devices.take_warning(), "") << "the same wish again is none";
   devices.want(cpu);
   EXPECT_EQ(devices.take_warning(), "");
   devices.want(gpu(0));

@@ -85,6 +85,7 @@ TEST_F(OnDevice, TrainingInF64IsTheCpus) {
   finish();
   EXPECT_EQ(runner_.view().result.device, "CPU");
   EXPECT_EQ(helper_->asked + helper_->asked_backward, 0);
+  EXPECT_TRUE(runner_.view().result.is_of(small_request(Precision::f64), {})) << "another device is nothing to it";
   const auto f64 = runner_.view().result.runs.front().steps.back().loss;
   runner_.run(small_request(Precision::f32), device(97));
   finish();
