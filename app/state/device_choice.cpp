@@ -58,7 +58,7 @@ std::string DeviceChoice::missing(const DeviceWish& wish) const {
 bool DeviceChoice::may_be(int number) const { return missing({DeviceWish::Kind::gpu, number}).empty(); }
 
 std::string DeviceChoice::name_of_gpu(int number) const {
-  const std::string plain = fmt::format("GPU {}", number);
+  std::string plain = fmt::format("GPU {}", number);
   if (!gpu_ || !may_be(number)) return plain;
   return fmt::format("{} ({})", plain, gpu_->status().devices[static_cast<std::size_t>(number)].name);
 }
