@@ -35,7 +35,7 @@ class FakeGpu {
 
  private:
   static int& count() {
-    static int devices = 0;
+    static int devices = 1;
     return devices;
   }
   static int find(ConvbasisCudaDevice* devices, int capacity, int* found, const ConvbasisCudaCall*) {
