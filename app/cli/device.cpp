@@ -5,8 +5,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <charconv>
 #include <cstdio>
 
 namespace convscope {
@@ -14,16 +12,11 @@ namespace {
 
 using convbasis::InvalidArgument;
 
-/// Of "auto" and "cpu" nothing.
-std::optional<int> gpu_number(const std::string& wish) {
-  if (wish == "auto" || wish == "cpu") return std::nullopt;
-  int number = 0;
-  if (wish.starts_with("gpu")) {
-    const char* end = wish.data() + wish.size();
-    const auto [read, error] = std::from_chars(wish.data() + 3, end, number);
-    if (error == std::errc() && read == end && number >= 0) return number;
-  }
-  throw InvalidArgument(fmt::format("--device is {}; it must be auto, cpu, or gpu with a number, such as gpu0", wish));
+void require_device(const DeviceWish& wish, const convbasis::GpuStatus& status) {
+  const std::string why = missing_gpu(wish, status);
+  if (why.empty()) return;
+  throw InvalidArgument(
+      fmt::format("--device is {}, and there is no such GPU: {}; use --device cpu or auto", name_of(wish), why));
 }
 
 }  // namespace
@@ -38,24 +31,26 @@ void add_device_option(CLI::App& verb, std::string& device) {
       ->capture_default_str();
 }
 
-Device::Device(const std::string& wish, const std::string& precision, convbasis::Index smallest) {
-  const std::optional<int> number = gpu_number(wish);
-  if (wish == "cpu" || (!number && precision != "f32")) return;
-  if (number && precision != "f32") {
+DeviceWish require_device_wish(const std::string& text) {
+  if (const auto wish = device_wish(text)) return *wish;
+  throw InvalidArgument(fmt::format("--device is {}; it must be auto, cpu, or gpu with a number, such as gpu0", text));
+}
+
+void require_device(const DeviceWish& wish) {
+  if (wish.kind == DeviceWish::Kind::gpu) require_device(wish, open_gpu()->status());
+}
+
+Device::Device(const std::string& text, const std::string& precision, convbasis::Index smallest) {
+  const DeviceWish wish = require_device_wish(text);
+  const bool insists = wish.kind == DeviceWish::Kind::gpu;
+  if (insists && precision != "f32") {
     throw InvalidArgument(
-        fmt::format("--device is {}, and a GPU computes in f32 only; use --device cpu for {}", wish, precision));
+        fmt::format("--device is {}, and a GPU computes in f32 only; use --device cpu for {}", text, precision));
   }
+  if (wish.kind == DeviceWish::Kind::cpu || precision != "f32") return;
   const auto gpu = open_gpu();
-  const convbasis::GpuStatus& status = gpu->status();
-  if (number && (!status.ready() || *number >= std::ssize(status.devices))) {
-    const std::string why = status.ready() ? fmt::format("the last is gpu{}", status.devices.size() - 1) : status.why;
-    throw InvalidArgument(fmt::format("--device is {}, and there is no such GPU: {}; use --device cpu or auto", wish, why));
-  }
-  if (number) {
-    gpu_.emplace(gpu, *number, 1);
-  } else if (status.ready()) {
-    gpu_.emplace(gpu, 0, smallest);
-  }
+  require_device(wish, gpu->status());
+  if (const auto named = named_gpu(wish, gpu->status(), smallest)) gpu_.emplace(gpu, named->number, named->smallest);
 }
 
 std::string Device::name() const { return gpu_ && gpu_->used() ? gpu_->name() : "CPU"; }

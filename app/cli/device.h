@@ -4,6 +4,7 @@
 
 #include "core/types.h"
 #include "cuda/gpu_accelerator.h"
+#include "state/device_wish.h"
 
 #include <CLI/App.hpp>
 #include <nlohmann/json.hpp>
@@ -13,11 +14,13 @@
 
 namespace convscope {
 
-/// Below it the way to the GPU and back is taken to cost more than it saves. A guess, not a measurement.
-inline constexpr convbasis::Index smallest_on_auto = 1024;
-
 /// Declares --device, whose value goes to `device`: "auto", "cpu", or "gpu" with a number.
 void add_device_option(CLI::App& verb, std::string& device);
+
+/// Reads the value of --device. Throws InvalidArgument.
+DeviceWish require_device_wish(const std::string& text);
+/// Throws InvalidArgument, saying why, when the wish insists on a GPU that is not there. Only then the module is loaded.
+void require_device(const DeviceWish& wish);
 
 /// What --device names, for the working precision "f32" or "f64": a GPU computes in f32 alone.
 class Device {

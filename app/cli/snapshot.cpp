@@ -1,4 +1,5 @@
 #include "cli/console.h"
+#include "cli/device.h"
 #include "cli/verbs.h"
 #include "cli/window_options.h"
 
@@ -47,6 +48,7 @@ void add_snapshot(CLI::App& program, int& exit_code) {
     parse_size(options->size, options->snapshot);
     names_session(options->snapshot);
     require_writable_place("--png", options->snapshot.png);
+    if (options->snapshot.device) require_device(*options->snapshot.device);
     exit_code = run_snapshot(options->snapshot);
   });
 }

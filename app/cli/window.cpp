@@ -1,3 +1,4 @@
+#include "cli/device.h"
 #include "cli/verbs.h"
 #include "cli/window_options.h"
 #include "data/activations.h"
@@ -22,6 +23,7 @@ void add_window(CLI::App& program, int& exit_code) {
     } else if (!options->files.empty()) {
       convbasis::Activations::open(options->files, options->hints);
     }
+    if (options->device) require_device(*options->device);
     exit_code = run_window(*options);
   });
 }

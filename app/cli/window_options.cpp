@@ -1,9 +1,11 @@
 #include "cli/window_options.h"
 
+#include "cli/device.h"
 #include "cli/input_options.h"
 #include "core/errors.h"
 #include "state/session_file.h"
 
+#include <fmt/format.h>
 #include <CLI/Validators.hpp>
 
 #include <algorithm>
@@ -22,6 +24,12 @@ void add_window_options(CLI::App& app, WindowOptions& options) {
          "--theme", [&options](const std::string& name) { options.theme = name == "light" ? Theme::light : Theme::dark; },
          "dark or light (default: as saved, else dark)")
       ->check(CLI::IsMember({"dark", "light"}))
+      ->type_name("NAME");
+  app.add_option_function<std::string>(
+         "--device", [&options](const std::string& text) { options.device = require_device_wish(text); },
+         fmt::format("What computes attention, in this run: cpu; gpu0, or another number; auto: GPU 0 when there is one, for "
+                     "heads of at least {} tokens (default: as saved, else auto)",
+                     smallest_on_auto))
       ->type_name("NAME");
   add_hint_options(app, options.hints);
   CLI::Option* planted =

@@ -8,7 +8,7 @@
 
 namespace convscope {
 
-/// Declares FILE..., --layer, --head, --ui-scale, --theme, --planted and the options of add_hint_options().
+/// Declares FILE..., --layer, --head, --ui-scale, --theme, --device, --planted and the options of add_hint_options().
 void add_window_options(CLI::App& app, WindowOptions& options);
 
 /// Whether FILE is one session. Throws InvalidArgument when hints about tensors come with it.

@@ -74,14 +74,15 @@ std::string verdict(const HeadGradients::Comparison& comparison) {
   return fmt::format("This head is no conv basis of so few segments, and its gradients through one are wrong: {}.", numbers);
 }
 
-void HeadGradientsPage::draw(const Session& session, HeadGradients& gradients, std::uint64_t& seed) {
+void HeadGradientsPage::draw(const Session& session, HeadGradients& gradients, std::uint64_t& seed, Precision precision,
+                             const ChosenDevice& device) {
   const AnalysisResult& result = session.result();
-  gradients.want(result.analysis, result.request, seed);
+  gradients.want(result.analysis, result.request, seed, precision, device);
   const float em = ImGui::GetFontSize();
   const ImVec2 room = ImGui::GetContentRegionAvail();
   const bool beside = room.x >= wide_enough * em;
   const bool above = !beside && room.x >= errors_width * em && room.y >= high_enough * em;
-  draw_choices(gradients, seed, beside || above);
+  draw_choices(gradients, seed, precision, beside || above);
   if (!gradients.failure().empty()) {
     ui::wrapped(gradients.failure(), ui::error_colour());
     return;
@@ -118,7 +119,7 @@ void HeadGradientsPage::draw_errors(const HeadGradients::Comparison& comparison)
   ui::tooltip(help_of_conv);
 }
 
-void HeadGradientsPage::draw_choices(const HeadGradients& gradients, std::uint64_t& seed, bool errors_seen) {
+void HeadGradientsPage::draw_choices(const HeadGradients& gradients, std::uint64_t& seed, Precision precision, bool errors_seen) {
   constexpr std::array<std::pair<const char*, Of>, 4> choices{
       {{"errors", Of::errors}, {"dQ", Of::query}, {"dK", Of::key}, {"dV", Of::value}}};
   if (errors_seen && of_ == Of::errors) of_ = Of::query;
@@ -138,6 +139,7 @@ void HeadGradientsPage::draw_choices(const HeadGradients& gradients, std::uint64
   ImGui::SameLine();
   std::string state = gradients.comparison() ? fmt::format("n {}", gradients.n()) : "";
   if (gradients.n() == HeadGradients::token_limit) state += ", at most";
+  if (gradients.comparison() && precision == Precision::f32) state += " · " + gradients.comparison()->device;
   if (gradients.pending()) state += gradients.comparison() ? " · stale, computing …" : "computing …";
   ui::fitted(state, ImGui::GetColorU32(aside_colour()));
 }

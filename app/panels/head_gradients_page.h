@@ -16,12 +16,13 @@ namespace convscope {
 class HeadGradientsPage {
  public:
   /// Says what is wanted, and draws what there is into the rest of the panel.
-  void draw(const Session& session, HeadGradients& gradients, std::uint64_t& seed);
+  void draw(const Session& session, HeadGradients& gradients, std::uint64_t& seed, Precision precision,
+            const ChosenDevice& device);
 
  private:
   enum class Of : std::uint8_t { errors, query, key, value };
 
-  void draw_choices(const HeadGradients& gradients, std::uint64_t& seed, bool errors_seen);
+  void draw_choices(const HeadGradients& gradients, std::uint64_t& seed, Precision precision, bool errors_seen);
   static void draw_errors(const HeadGradients::Comparison& comparison);
   void refresh(const std::shared_ptr<const HeadGradients::Comparison>& comparison);
 

@@ -1,6 +1,7 @@
 #include "panels/parameters_panel.h"
 
 #include "analysis/ladder.h"
+#include "panels/device_row.h"
 #include "view/error_target.h"
 #include "view/ticks.h"
 
@@ -58,11 +59,24 @@ void draw_feature_count(Index degree, Index width, Index value_width) {
               ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled));
 }
 
+/// The most room that a row of choices takes, in pixels.
+float widest_choices() {
+  constexpr std::array rows{std::array{"recover", "fit", "rank"}, std::array{"auto", "CPU", "GPU 0"}};  // others have two
+  const ImGuiStyle& style = ImGui::GetStyle();
+  float widest = 0.0F;
+  for (const auto& labels : rows) {
+    float width = -style.ItemSpacing.x;
+    for (const char* label : labels) width += ImGui::CalcTextSize(label).x + 2.0F * style.FramePadding.x + style.ItemSpacing.x;
+    widest = std::max(widest, width);
+  }
+  return widest;
+}
+
 double largest(Index n, Index limit) { return static_cast<double>(std::min(n, limit)); }
 
 }  // namespace
 
-void ParametersPanel::draw(Session& session, ErrorCurve& curve) {
+std::optional<DeviceWish> ParametersPanel::draw(Session& session, ErrorCurve& curve, const DeviceChoice& devices) {
   ui::help_mark(
       "Recover looks for up to k lag vectors with S_ij ≈ u_r[i − j] for columns j from start r on. A column starts a new segment "
       "when the 1-norm of its first T entries, less those of u_r, is at least δ − 2 T ε.\n"
@@ -76,7 +90,7 @@ void ParametersPanel::draw(Session& session, ErrorCurve& curve) {
   ui::title("Parameters");
   if (!session.source()) {
     ui::empty_state("The parameters of the conv basis appear here with an open head.");
-    return;
+    return std::nullopt;
   }
   AnalysisRequest request = session.wanted();
   const AnalysisRequest before = request;
@@ -92,6 +106,7 @@ void ParametersPanel::draw(Session& session, ErrorCurve& curve) {
   }
   draw_whole(n, request.n, {1.0, static_cast<double>(tokens), 0.0});
   if (request.method == Method::recover) draw_search(request);
+  const std::optional<DeviceWish> device = draw_device(devices);
   if (request.has_error_curve()) {
     ImGui::Separator();
     draw_target(request, curve);
@@ -101,6 +116,7 @@ void ParametersPanel::draw(Session& session, ErrorCurve& curve) {
   request = clamped(request, tokens);
   if (request.k != before.k && request.k != followed_k_) follow_ = false;  // set by hand
   if (request != before) session.want(request);
+  return device;
 }
 
 ParametersPanel::Columns ParametersPanel::find_columns() {
@@ -115,6 +131,7 @@ ParametersPanel::Columns ParametersPanel::find_columns() {
   columns.named = end - (columns.name + names + gap) >= 4.0F * em;
   columns.slider = columns.named ? columns.name + names + gap : columns.name;
   columns.slider_width = end - columns.slider;
+  columns.choices = std::min(columns.slider, ImGui::GetContentRegionMax().x - widest_choices());
   return columns;
 }
 
@@ -132,7 +149,7 @@ void ParametersPanel::draw_fit_rows(AnalysisRequest& request) {
 }
 
 void ParametersPanel::draw_rank_rows(AnalysisRequest& request, Index width, Index value_width) {
-  draw_name("kind", {"SVD", "features"});
+  draw_name("kind");
   if (ui::choice("SVD", request.is_svd())) request.rank_kind = RankKind::svd;
   ui::tooltip(fmt::format("Truncated SVD of P, causal part: a yardstick that reads all of P, for at most {} tokens.",
                           convbasis::yardstick_limit));
@@ -200,18 +217,14 @@ void ParametersPanel::draw_number(Row row, double& value, bool& changed) {
   ui::tooltip("Type an exact number; a double click on the slider comes here too.");
 }
 
-void ParametersPanel::draw_name(const char* word, std::initializer_list<const char*> labels) const {
-  const ImGuiStyle& style = ImGui::GetStyle();
-  float room = -style.ItemSpacing.x;
-  for (const char* label : labels) room += ImGui::CalcTextSize(label).x + 2.0F * style.FramePadding.x + style.ItemSpacing.x;
-  ImGui::AlignTextToFramePadding();
-  ui::dim(word);
-  const float least = ImGui::GetItemRectMax().x - ImGui::GetWindowPos().x + style.ItemSpacing.x;
-  ImGui::SameLine(std::max(std::min(columns_.slider, ImGui::GetContentRegionMax().x - room), least));
+void ParametersPanel::draw_name(const char* word) const {
+  ui::dim(word);  // as high as the choices, which have no frame above and below
+  const float least = ImGui::GetItemRectMax().x - ImGui::GetWindowPos().x + ImGui::GetStyle().ItemSpacing.x;
+  ImGui::SameLine(std::max(columns_.choices, least));
 }
 
 void ParametersPanel::draw_method(AnalysisRequest& request) const {
-  draw_name("method", {"recover", "fit", "rank"});
+  draw_name("method");
   if (ui::choice("recover", request.method == Method::recover)) request.method = Method::recover;
   ui::tooltip("A conv basis of the scores, found by probing O(k log n) columns. Never looks at all of the matrix.");
   ImGui::SameLine();
@@ -228,13 +241,18 @@ void ParametersPanel::draw_method(AnalysisRequest& request) const {
 }
 
 void ParametersPanel::draw_search(AnalysisRequest& request) const {
-  draw_name("search", {"binary", "scan"});
+  draw_name("search");
   using convbasis::Search;
   if (ui::choice("binary", request.search == Search::binary)) request.search = Search::binary;
   ui::tooltip("O(log n) probes for each start. Finds the first differing column only where the predicate is monotone.");
   ImGui::SameLine();
   if (ui::choice("scan", request.search == Search::scan)) request.search = Search::scan;
   ui::tooltip("Looks at every column in turn: slower, and always the first differing one.");
+}
+
+std::optional<DeviceWish> ParametersPanel::draw_device(const DeviceChoice& devices) const {
+  draw_name("device");
+  return draw_device_row(devices);
 }
 
 void ParametersPanel::draw_target(AnalysisRequest& request, ErrorCurve& curve) {

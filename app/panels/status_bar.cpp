@@ -1,6 +1,7 @@
 #include "panels/status_bar.h"
 
 #include "panels/ui.h"
+#include "state/provenance.h"
 #include "state/text.h"
 #include "view/ticks.h"
 
@@ -63,8 +64,8 @@ void draw_path(const AnalysisResult& result) {
   const std::string exact = "exact " + seconds_text(analysis.seconds.exact);
   const std::string found = seconds_text(analysis.seconds.recover);
   const std::vector<std::string> parts =
-      analysis.rank ? std::vector{analysis.apply.path, exact, "low rank " + found}
-                    : std::vector{analysis.apply.path, fmt::format("{} rescued rows", analysis.apply.rescued_rows()), exact,
+      analysis.rank ? std::vector{work_text(result), exact, "low rank " + found}
+                    : std::vector{work_text(result), fmt::format("{} rescued rows", analysis.apply.rescued_rows()), exact,
                                   (analysis.fit ? "fit " : "recover ") + found, "apply " + seconds_text(analysis.seconds.apply)};
   const float left = ImGui::GetItemRectMax().x - ImGui::GetWindowPos().x;
   ImGui::PushFont(ui::mono_font());
@@ -73,8 +74,8 @@ void draw_path(const AnalysisResult& result) {
   ui::dim(text);
   ImGui::PopFont();
   ui::tooltip(
-      "How the approximation was computed; rows whose float32 rounding was too large were recomputed in double; times on this "
-      "machine.");
+      "What computed, and how the approximation was; rows whose float32 rounding was too large were recomputed in double; times "
+      "on this machine.");
 }
 
 void draw_progress(Session& session, const Progress& progress) {
@@ -103,6 +104,10 @@ void draw_status_bar(Session& session, const MapView& view) {
     }
     if (progress.busy) {
       draw_progress(session, progress);
+    } else if (session.waits_for_device()) {
+      constexpr const char* text = "looking for a GPU…";
+      right_align(ImGui::CalcTextSize(text).x);
+      ui::dim(text);
     } else if (result.analysis) {
       draw_path(result);
     }

@@ -25,6 +25,12 @@ constexpr float wide_enough = 38.0F;  // for the form beside a view
 constexpr float all_width = 38.0F;    // for two views side by side
 constexpr float all_height = 24.0F;   // and two below each other
 
+/// What is said of the precision, and of the device where it may be a GPU.
+std::string precision_text(Precision precision, const std::string& device) {
+  const std::string text(convbasis::name_of(precision));
+  return precision == Precision::f32 ? text + " · " + device : text;
+}
+
 std::string state_text(const TrainingView& view, bool stale) {
   using State = TrainingView::State;
   const TrainingResult& result = view.result;
@@ -33,7 +39,8 @@ std::string state_text(const TrainingView& view, bool stale) {
   if (view.state == State::running) text = steps == 0 ? "planting the problem …" : "";
   if (view.state == State::failed) return view.failure;
   if (steps > 0) text = fmt::format("{} of {} steps", steps, std::max(steps, result.request.steps));
-  if (stale && steps > 0) text += " · stale: the setup has changed";
+  if (stale && steps > 0) return text + " · stale: the setup or the device has changed";
+  if (steps > 0) text += " · " + precision_text(result.request.precision, result.device);
   return text;
 }
 
@@ -68,7 +75,9 @@ std::string findings(const TrainingResult& result) {
   return differences.empty() ? losses : losses + " · furthest from exact:" + differences;
 }
 
-void TrainingPanel::draw(const Session& session, TrainingRunner& runner, TrainingTimes& times, HeadGradients& gradients) {
+void TrainingPanel::draw(const Session& session, TrainingRunner& runner, TrainingTimes& times, HeadGradients& gradients,
+                         const ChosenDevice& device) {
+  device_ = device;
   ui::help_mark(
       "The paper's one-layer problem L(X) = ½ ||D⁻¹ exp(A1 X A2ᵀ) A3 Y0 − E||², causal, on planted data: trained by three "
       "backward passes from the same X_0.\n"
@@ -83,13 +92,23 @@ void TrainingPanel::draw(const Session& session, TrainingRunner& runner, Trainin
   ImGui::SameLine();
   if (ui::choice("this head", page_ == Page::head)) page_ = Page::head;
   ui::tooltip("The gradients of the head that is open");
-  page_ == Page::head ? head_.draw(session, gradients, seed_) : draw_one_layer(runner, times);
+  draw_precision();
+  page_ == Page::head ? head_.draw(session, gradients, seed_, request_.precision, device) : draw_one_layer(runner, times);
+}
+
+void TrainingPanel::draw_precision() {
+  for (const Precision precision : {Precision::f64, Precision::f32}) {
+    ImGui::SameLine(0.0F, precision == Precision::f64 ? ImGui::GetFontSize() : -1.0F);
+    const std::string name(convbasis::name_of(precision));
+    if (ui::choice(name.c_str(), request_.precision == precision)) request_.precision = precision;
+    ui::tooltip(precision == Precision::f64 ? "In double, on the CPU" : "In float, where the device may be a GPU");
+  }
 }
 
 void TrainingPanel::draw_one_layer(TrainingRunner& runner, TrainingTimes& times) {
   const float em = ImGui::GetFontSize();
   const bool beside = ImGui::GetContentRegionAvail().x >= wide_enough * em;
-  runner.want(clamped(request_));
+  runner.want(clamped(request_), device_);
   const TrainingView& view = runner.view();
   draw_buttons(clamped(request_), view, runner);
   const ImVec2 room = ImGui::GetContentRegionAvail();
@@ -119,20 +138,22 @@ void TrainingPanel::draw_one_layer(TrainingRunner& runner, TrainingTimes& times)
 
 void TrainingPanel::draw_buttons(const TrainingRequest& wanted, const TrainingView& view, TrainingRunner& runner) const {
   const bool running = view.state == TrainingView::State::running;
-  const bool stale = view.state != TrainingView::State::empty && !same_experiment(view.result.request, wanted);
+  const bool stale = view.state != TrainingView::State::empty && !view.result.is_of(wanted, device_);
   const bool done = view.state == TrainingView::State::done && !stale && view.result.steps() >= wanted.steps;
+  // What is begun now would be begun anew.
+  const bool waits = wanted.precision == Precision::f32 && !device_.known_for(wanted.problem.n);
   if (running) {
     if (ImGui::SmallButton("Stop")) runner.stop();
     ui::tooltip("Keeps what there is; Run goes on from there.");
   } else {
-    ImGui::BeginDisabled(done);
-    if (ImGui::SmallButton("Run")) runner.run(wanted);
+    ImGui::BeginDisabled(done || waits);
+    if (ImGui::SmallButton("Run")) runner.run(wanted, device_);
     ImGui::EndDisabled();
     ui::tooltip("All steps, in the background. Another setup begins anew; its curves stay, faint, to compare with.");
   }
   ImGui::SameLine();
-  ImGui::BeginDisabled(running);
-  if (ImGui::SmallButton("Step")) runner.step(wanted);
+  ImGui::BeginDisabled(running || waits);
+  if (ImGui::SmallButton("Step")) runner.step(wanted, device_);
   ImGui::EndDisabled();
   ui::tooltip("One more step by each backward pass.");
   ImGui::SameLine();
@@ -140,9 +161,9 @@ void TrainingPanel::draw_buttons(const TrainingRequest& wanted, const TrainingVi
   ui::tooltip("Forgets all steps and all curves.");
   ImGui::SameLine();
   const bool failed = view.state == TrainingView::State::failed;
-  ui::fitted(state_text(view, stale), ImGui::GetColorU32(failed  ? ui::error_colour()
-                                                         : stale ? ui::warning_colour()
-                                                                 : aside_colour()));
+  ui::fitted(waits ? "looking for a GPU…" : state_text(view, stale), ImGui::GetColorU32(failed  ? ui::error_colour()
+                                                                                        : stale ? ui::warning_colour()
+                                                                                                : aside_colour()));
 }
 
 void TrainingPanel::draw_views(bool setup_beside) {
@@ -205,7 +226,7 @@ void TrainingPanel::draw_times(ImVec2 room, TrainingTimes& times) {
   if (at_work) {
     if (ImGui::SmallButton("Stop measuring")) times.stop();
   } else if (ImGui::SmallButton(view.state == State::unasked ? "Measure" : "Measure again")) {
-    times.measure(clamped(request_));
+    times.measure(clamped(request_), device_);
   }
   ui::tooltip("Takes the time of a step for 256 to 16384 tokens, while nothing else runs: the median of some steps.");
   ImGui::SameLine();
@@ -214,7 +235,10 @@ void TrainingPanel::draw_times(ImVec2 room, TrainingTimes& times) {
   if (view.state == State::paused) text = "waits while you work";
   if (view.state == State::stopped) text = "stopped";
   if (view.state == State::failed) text = view.failure;
-  if (view.state == State::done) text = fmt::format("d {} · k {} · f64", view.request.problem.d, view.request.problem.k);
+  if (view.state == State::done) {
+    text = fmt::format("d {} · k {} · {}", view.request.problem.d, view.request.problem.k,
+                       precision_text(view.request.precision, view.device));
+  }
   ui::fitted(text, ImGui::GetColorU32(view.state == State::failed ? ui::error_colour() : aside_colour()));
   if (view.points.empty()) {
     ui::empty_state("What a step costs against n, by each backward pass, is measured here on demand. Some ten seconds.");

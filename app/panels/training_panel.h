@@ -24,7 +24,8 @@ class TrainingPanel {
   enum class Page : std::uint8_t { one_layer, head };
 
   /// Drawn while visible only.
-  void draw(const Session& session, TrainingRunner& runner, TrainingTimes& times, HeadGradients& gradients);
+  void draw(const Session& session, TrainingRunner& runner, TrainingTimes& times, HeadGradients& gradients,
+            const ChosenDevice& device);
 
   Page page() const { return page_; }
   void show(Page page) { page_ = page; }
@@ -41,6 +42,7 @@ class TrainingPanel {
 
   /// What a view will show, while there is nothing.
   static const char* promise(View which);
+  void draw_precision();
   void draw_one_layer(TrainingRunner& runner, TrainingTimes& times);
   void draw_buttons(const TrainingRequest& wanted, const TrainingView& view, TrainingRunner& runner) const;
   void draw_views(bool setup_beside);
@@ -52,6 +54,7 @@ class TrainingPanel {
   Page page_ = Page::one_layer;
   View view_ = View::loss;
   TrainingRequest request_;
+  ChosenDevice device_;     ///< in this frame
   std::uint64_t seed_ = 1;  ///< of the output gradient of a head
   TrainingCurves curves_;
   GradientMaps maps_;

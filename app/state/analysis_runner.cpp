@@ -2,6 +2,7 @@
 
 #include "core/errors.h"
 #include "core/priority.h"
+#include "state/accelerator_record.h"
 
 #include <exception>
 #include <utility>
@@ -72,9 +73,9 @@ void AnalysisRunner::open(std::uint64_t id, SourceRecipe recipe) {
   work_arrived_.notify_one();
 }
 
-void AnalysisRunner::analyze(std::shared_ptr<const Source> source, const AnalysisRequest& request) {
+void AnalysisRunner::analyze(std::shared_ptr<const Source> source, const AnalysisRequest& request, const ChosenDevice& device) {
   const std::lock_guard lock(mutex_);
-  waiting_analysis_ = AnalysisJob{std::move(source), request};
+  waiting_analysis_ = AnalysisJob{std::move(source), request, device.accelerator(request.n), device.wish};
   analysed_.reset();
   running_.request_stop();
   work_arrived_.notify_one();
@@ -166,25 +167,37 @@ void AnalysisRunner::run(const AnalysisJob& job, const std::stop_token& stop) {
   }
 }
 
-void AnalysisRunner::compute(const AnalysisJob& job, const std::stop_token& stop) {
-  convbasis::RunContext context;
-  context.stop = stop;
-  context.progress = [this](std::string_view stage, double fraction) { report(stage, fraction); };
-  const AnalysisRequest& request = job.request;
-  const bool again = last_ && same_exact_part(last_->request, request);
-  const auto tensors = again ? last_->analysis->tensors : job.source->share(request.layer, request.head, request.n);
-  auto exact = again ? last_->analysis->exact : std::make_shared<const ExactPart>(convbasis::no_exact_part<float>(request.n));
-
+AnalysisResult AnalysisRunner::begin(const AnalysisJob& job, bool again) {
   AnalysisResult result;
-  result.request = request;
+  result.request = job.request;
   result.source = job.source;
   result.exact_id = again ? last_->exact_id : next_id_++;
   result.approximation_id = next_id_++;
+  result.accelerator = job.accelerator;
+  result.wish = job.wish;
+  return result;
+}
+
+void AnalysisRunner::compute(const AnalysisJob& job, const std::stop_token& stop) {
+  const auto record = job.accelerator ? std::make_unique<const AcceleratorRecord>(job.accelerator) : nullptr;
+  convbasis::RunContext context;
+  context.stop = stop;
+  context.progress = [this](std::string_view stage, double fraction) { report(stage, fraction); };
+  context.accelerator = record.get();
+  const AnalysisRequest& request = job.request;
+  const bool again = last_ && same_exact_part(last_->request, request) && last_->accelerator == job.accelerator;
+  const auto tensors = again ? last_->analysis->tensors : job.source->share(request.layer, request.head, request.n);
+  auto exact = again ? last_->analysis->exact : std::make_shared<const ExactPart>(convbasis::no_exact_part<float>(request.n));
+  const bool accelerated_before = again && exact_accelerated_;
+
+  AnalysisResult result = begin(job, again);
   const auto deliver = [&](convbasis::HeadAnalysis<float> found, bool last) {
     result.analysis = std::make_shared<const convbasis::HeadAnalysis<float>>(std::move(found));
     result.last = last;
+    if (record && (accelerated_before || record->did_anything())) result.device = record->name();
     publish(result, stop);
     last_ = result;
+    exact_accelerated_ = accelerated_before || (record && record->did_attention());
   };
   if (request.method == Method::rank) convbasis::require_valid(request.rank_options(), tensors->view(request.n));
   if (reads_all_rows(request) && !exact->complete()) {

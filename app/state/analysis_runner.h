@@ -4,6 +4,7 @@
 
 #include "analysis/head_analysis.h"
 #include "state/analysis_request.h"
+#include "state/device_wish.h"
 #include "state/source.h"
 
 #include <condition_variable>
@@ -39,6 +40,9 @@ struct AnalysisResult {
   std::shared_ptr<const convbasis::HeadAnalysis<float>> analysis;  ///< null when it failed
   std::uint64_t exact_id = 0;                                      ///< changes whenever the exact part does
   std::uint64_t approximation_id = 0;                              ///< another one for every request
+  std::shared_ptr<const convbasis::Accelerator> accelerator;       ///< what was to help the CPU; null: nothing
+  DeviceWish wish;                                                 ///< that it came from
+  std::string device = "CPU";                                      ///< what did the work: "CPU", "GPU 0 (name)"
   bool last = false;                                               ///< there is no more to come for this request
   Failure failure;
 };
@@ -51,7 +55,7 @@ struct Progress {
 
 /// One worker thread. Of each kind of job only the newest waiting one is kept, and a newer job stops the running analysis, so
 /// dragging a slider never builds a queue, and what a stopped analysis had found is never delivered. When only k, T, delta, eps
-/// or the search changed, exact attention is not repeated.
+/// or the search changed, exact attention is not repeated; on another device it is.
 ///
 /// All methods are for one thread (the window's); `wake` is called from the worker whenever a result can be taken.
 /// Destruction stops the running work and waits for it: some milliseconds.
@@ -63,7 +67,8 @@ class AnalysisRunner {
   AnalysisRunner& operator=(const AnalysisRunner&) = delete;
 
   void open(std::uint64_t id, SourceRecipe recipe);
-  void analyze(std::shared_ptr<const Source> source, const AnalysisRequest& request);
+  /// On the CPU, or where it can on the device, which must be known for so many tokens.
+  void analyze(std::shared_ptr<const Source> source, const AnalysisRequest& request, const ChosenDevice& device = {});
   /// Stops the running analysis and forgets the waiting job. Opening files cannot be stopped; it reads headers only.
   void cancel();
 
@@ -80,12 +85,15 @@ class AnalysisRunner {
   struct AnalysisJob {
     std::shared_ptr<const Source> source;
     AnalysisRequest request;
+    std::shared_ptr<const convbasis::Accelerator> accelerator;
+    DeviceWish wish;
   };
 
   void work(const std::stop_token& quit);
   OpenResult run(const OpenJob& job) const;
   void run(const AnalysisJob& job, const std::stop_token& stop);
   void compute(const AnalysisJob& job, const std::stop_token& stop);
+  AnalysisResult begin(const AnalysisJob& job, bool again);
   void publish(AnalysisResult result, const std::stop_token& stop);
   void report(std::string_view stage, double fraction);
 
@@ -93,6 +101,7 @@ class AnalysisRunner {
 
   // Touched by the worker only: the last one delivered, whose exact part can be used again.
   std::optional<AnalysisResult> last_;
+  bool exact_accelerated_ = false;  // of that exact part
   std::uint64_t next_id_ = 1;
 
   mutable std::mutex mutex_;  // guards all that follows

@@ -113,7 +113,8 @@ Facts error_facts(const convbasis::HeadAnalysis<float>& analysis) {
           last_fact(analysis)};
 }
 
-Facts work_facts(const convbasis::HeadAnalysis<float>& analysis) {
+Facts work_facts(const AnalysisResult& result) {
+  const auto& analysis = *result.analysis;
   const auto& seconds = analysis.seconds;
   return {{"exact attention", seconds_text(seconds.exact)},
           {analysis.rank  ? "low rank"
@@ -121,6 +122,7 @@ Facts work_facts(const convbasis::HeadAnalysis<float>& analysis) {
                           : "Recover",
            seconds_text(seconds.recover)},
           {"apply", seconds_text(seconds.apply)},
+          {"device", result.device},
           {"instructions", convbasis::kernel_instruction_set()},
           {"path", analysis.apply.path},
           {"rescued rows", fmt::format("{}", analysis.apply.rescued_rows())}};
@@ -194,7 +196,7 @@ std::string html_report(const AnalysisResult& result, const std::vector<ReportPi
   append_facts(page, "Head", head_facts(result, provenance));
   append_facts(page, "Parameters", parameter_facts(provenance));
   append_facts(page, "Error", error_facts(*result.analysis));
-  append_facts(page, "Work", work_facts(*result.analysis));
+  append_facts(page, "Work", work_facts(result));
   page += "</div>\n<h2>Pictures</h2>\n";
   for (const ReportPicture& picture : pictures) append_picture(page, picture);
   page += "<div class=\"columns\">\n";

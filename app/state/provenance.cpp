@@ -95,7 +95,16 @@ Provenance provenance_of(const AnalysisResult& result) {
           .fit_options = analysis.fit_options,
           .rank_options = analysis.rank ? analysis.rank->options : convbasis::RankOptions{},
           .k_found = analysis.rank ? analysis.rank->rank : analysis.recovery.basis.count(),
+          .device = result.device,
+          .wish = result.wish,
           .version = CONVSCOPE_VERSION};
+}
+
+std::string work_text(const AnalysisResult& result) {
+  const std::string& path = result.analysis->apply.path;
+  // A product that the GPU made says so itself.
+  if (path.empty() || path.starts_with(result.device)) return path.empty() ? result.device : path;
+  return fmt::format("{}, {}", result.device, path);
 }
 
 std::string head_line(const Provenance& provenance) {
@@ -119,7 +128,7 @@ std::string provenance_line(const Provenance& provenance) {
     line += fmt::format("{} · T {} · delta {} · eps {} · search {}", k, options.T, options.delta, options.eps,
                         convbasis::name_of(options.search));
   }
-  return line + " · float32 · convscope " + provenance.version;
+  return line + fmt::format(" · float32 · {} · convscope {}", single_line(provenance.device), provenance.version);
 }
 
 std::string reproducing_command(const Provenance& provenance) {
@@ -132,6 +141,8 @@ std::string reproducing_command(const Provenance& provenance) {
     command += file_words(files.paths) + hint_text(files.hints);
     command += fmt::format(" --layer {} --head {} --n {}", provenance.layer, provenance.head, provenance.n);
   }
+  // Without it the same rule chooses there.
+  if (provenance.wish.kind != DeviceWish::Kind::automatic) command += " --device " + name_of(provenance.wish);
   const auto& options = provenance.options;
   if (provenance.method == Method::fit) {
     return command + fmt::format(" --method fit --k {} --band {} --columns {}", options.k, provenance.fit_options.band,

@@ -21,11 +21,16 @@ struct Provenance {
   convbasis::StructuredOptions fit_options;  ///< of a fit
   convbasis::RankOptions rank_options;       ///< of low rank
   Index k_found = 0;                         ///< segments; of low rank its rank
+  std::string device;                        ///< what did the work: "CPU", "GPU 0 (name)"
+  DeviceWish wish;                           ///< that it came from
   std::string version;                       ///< of this program
 };
 
 /// Of a finished analysis (its source and analysis are not null).
 Provenance provenance_of(const AnalysisResult& result);
+
+/// What computed a finished analysis, and how: "CPU, partitioned FFT, block 256, f32".
+std::string work_text(const AnalysisResult& result);
 
 /// "smollm2-135m.safetensors · layer 18 · head 8 · n 1024 · method recover · k 16 (found 12) · ... · convscope 0.1.0": one line
 /// without control characters, whatever the file is called.

@@ -3,6 +3,7 @@
 #include "analysis/planned_attention.h"
 #include "analysis/rank_approximation.h"
 #include "core/cost_model.h"
+#include "core/errors.h"
 #include "core/threads.h"
 #include "view/runtime_fit.h"
 
@@ -15,7 +16,8 @@ namespace convscope {
 
 namespace {
 
-constexpr std::array<const char*, 5> methods{"exact", "conv_full", "conv_partitioned", "planned", "rank"};
+constexpr std::array<const char*, 7> methods{"exact", "conv_full",  "conv_partitioned", "planned",
+                                             "rank",  "cuda_exact", "cuda_conv"};
 constexpr Index smallest_n = 256;
 constexpr Index largest_n = 32768;
 constexpr std::size_t most_recent = 8;
@@ -37,6 +39,8 @@ convbasis::CurveRequest request_for(const RuntimeSetting& setting, Index n) {
   return request;
 }
 
+bool is_of_gpu(std::string_view method) { return method.starts_with("cuda_"); }
+
 }  // namespace
 
 double expected_seconds(std::string_view method, Index n, const RuntimeSetting& setting, std::span<const CurvePoint> points) {
@@ -48,7 +52,7 @@ double expected_seconds(std::string_view method, Index n, const RuntimeSetting& 
       .n = n, .width = setting.d, .value_width = setting.d, .threads = convbasis::thread_count(context)};
   constexpr double nanosecond = 1e-9;
   const double exact = convbasis::expected_exact_ns(shape) * nanosecond;
-  if (method == "exact") return exact;
+  if (method == "exact" || method == "cuda_exact") return exact;  // a GPU nobody has measured takes no longer than the CPU
   if (method == "rank") {
     if (!convbasis::feature_problem(setting.degree, setting.d, setting.d).empty()) return std::numeric_limits<double>::infinity();
     return exact * convbasis::lowrank_cost(n, setting.d, setting.d, setting.degree) /
@@ -125,33 +129,55 @@ void RuntimeMeasurer::again() {
   start();
 }
 
+std::vector<CurvePoint> RuntimeMeasurer::measure_at(Index n, std::vector<std::string> methods, Curves& curves,
+                                                    const Measure& measure, const std::stop_token& stop) {
+  convbasis::CurveRequest request = request_for(curves.setting, n);
+  request.methods = std::move(methods);
+  convbasis::RunContext context;
+  context.stop = stop;
+  context.threads = curves.setting.threads;
+  context.accelerator = curves.setting.gpu.get();
+  if (request.methods.empty()) return {};
+  try {
+    return measure(request, context);
+  } catch (const convbasis::Cancelled&) {
+    throw;
+  } catch (const convbasis::Error&) {
+    // Which of them failed is not said; without those of the GPU it is an error like any other.
+    if (std::erase_if(request.methods, is_of_gpu) == 0) throw;
+  }
+  {
+    const std::lock_guard lock(curves.mutex);
+    curves.gpu_failed = true;
+  }
+  return measure_at(n, std::move(request.methods), curves, measure, stop);
+}
+
 bool RuntimeMeasurer::measure_next(Curves& curves, const Measure& measure, const std::stop_token& stop) {
   std::vector<CurvePoint> points;
   std::size_t done = 0;
+  bool with_gpu = false;
   {
     const std::lock_guard lock(curves.mutex);
     points = curves.points;
     done = curves.sizes_done;
+    with_gpu = curves.setting.gpu && !curves.gpu_failed;
   }
   if (done == curves.sizes.size()) return false;
   const Index n = curves.sizes[done];
-  convbasis::CurveRequest request = request_for(curves.setting, n);
+  std::vector<std::string> wanted;
   std::vector<CurvePoint> added;
   for (const char* method : methods) {
+    if (is_of_gpu(method) && !with_gpu) continue;
     if (expected_seconds(method, n, curves.setting, points) <= longest_run) {
-      request.methods.emplace_back(method);
+      wanted.emplace_back(method);
     } else if (const auto known = points_of(points, method); !known.empty()) {
       added.push_back(extrapolated(known.back(), n));
     }
   }
-  if (!request.methods.empty()) {
-    convbasis::RunContext context;
-    context.stop = stop;
-    context.threads = curves.setting.threads;
-    const std::vector<CurvePoint> measured = measure(request, context);
-    context.check();  // what was measured while the user came back is not trusted
-    added.insert(added.end(), measured.begin(), measured.end());
-  }
+  const std::vector<CurvePoint> measured = measure_at(n, std::move(wanted), curves, measure, stop);
+  if (stop.stop_requested()) throw convbasis::Cancelled();  // what was measured while the user came back is not trusted
+  added.insert(added.end(), measured.begin(), measured.end());
   const std::lock_guard lock(curves.mutex);
   curves.points.insert(curves.points.end(), added.begin(), added.end());
   return ++curves.sizes_done < curves.sizes.size();

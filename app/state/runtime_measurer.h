@@ -3,6 +3,7 @@
 #pragma once
 
 #include "analysis/runtime_curve.h"
+#include "attention/accelerator.h"
 #include "core/run_context.h"
 #include "state/idle_worker.h"
 
@@ -23,10 +24,11 @@ using convbasis::Index;
 
 /// What curves depend on; other than n.
 struct RuntimeSetting {
-  Index d = 64;      ///< width of query, key and value
-  Index k = 16;      ///< lag vectors of the planted input
-  Index degree = 2;  ///< of the features of method rank
-  int threads = 0;   ///< 0: all
+  Index d = 64;                                                 ///< width of query, key and value
+  Index k = 16;                                                 ///< lag vectors of the planted input
+  Index degree = 2;                                             ///< of the features of method rank
+  int threads = 0;                                              ///< 0: all
+  std::shared_ptr<const convbasis::Accelerator> gpu = nullptr;  ///< measured beside the CPU; null: none
   bool operator==(const RuntimeSetting&) const = default;
 };
 
@@ -41,9 +43,10 @@ struct RuntimeView {
   std::string failure;  ///< one line, with State::failed
 };
 
-/// Measures 256, 512, ... 32768 tokens for exact attention, the conv schemes, the planner and low rank, one n after the other. A
-/// method that is expected to take over a second is not run: its time is carried on from the n before and marked. A pause gives
-/// up the n that is being measured, so that no time was taken while something else ran.
+/// Measures 256, 512, ... 32768 tokens for exact attention, the conv schemes, the planner and low rank, and for exact and conv
+/// attention on a GPU, one n after the other. A method that is expected to take over a second is not run: its time is carried on
+/// from the n before and marked. A GPU that fails is left out from there on. A pause gives up the n that is being measured, so
+/// that no time was taken while something else ran.
 ///
 /// All methods are for one thread (the window's) and return at once; `wake` is called from a worker when points have arrived.
 class RuntimeMeasurer {
@@ -72,9 +75,12 @@ class RuntimeMeasurer {
     mutable std::mutex mutex;
     std::vector<CurvePoint> points;
     std::size_t sizes_done = 0;
+    bool gpu_failed = false;
   };
 
   static std::shared_ptr<Curves> make_curves(const RuntimeSetting& setting);
+  static std::vector<CurvePoint> measure_at(Index n, std::vector<std::string> methods, Curves& curves, const Measure& measure,
+                                            const std::stop_token& stop);
   static bool measure_next(Curves& curves, const Measure& measure, const std::stop_token& stop);
   static bool complete(const Curves& curves);
   void start();

@@ -80,7 +80,11 @@ void Session::want(const AnalysisRequest& request) {
 void Session::cancel() {
   runner_.cancel();
   opening_ = false;
-  asked_ = wanted_;
+  asked_ = Asked{wanted_, device_.accelerator(wanted_.n)};
+}
+
+bool Session::answers(const AnalysisRequest& request, const std::shared_ptr<const convbasis::Accelerator>& accelerator) const {
+  return request == wanted_ && accelerator == device_.accelerator(wanted_.n);  // null, too, while it is not known
 }
 
 void Session::dismiss() {
@@ -91,12 +95,12 @@ void Session::dismiss() {
 void Session::poll() {
   if (auto opened = runner_.take_opened()) take(std::move(*opened));
   if (auto analysed = runner_.take_analysis()) take(std::move(*analysed));
-  if (!source_ || opening_ || asked_ == wanted_) return;
-  asked_ = wanted_;
-  if (result_.last && result_.request == wanted_) {
+  if (!source_ || opening_ || is_asked() || waits_for_device()) return;
+  asked_ = Asked{wanted_, device_.accelerator(wanted_.n)};
+  if (result_.last && !stale()) {
     runner_.cancel();  // turned back to what is on screen already
   } else {
-    runner_.analyze(source_, wanted_);
+    runner_.analyze(source_, wanted_, device_);
   }
 }
 

@@ -42,6 +42,8 @@ class Session {
   void want(const AnalysisRequest& request);
   /// Stops the work; the last result stays, and nothing is started until the next wish.
   void cancel();
+  /// From here on heads are computed on this device, the one on screen anew. While it is not known nothing is started.
+  void compute_on(const ChosenDevice& device) { device_ = device; }
   /// Takes what has finished and starts what is wanted. Call once a frame.
   void poll();
 
@@ -49,10 +51,13 @@ class Session {
   const AnalysisRequest& wanted() const { return wanted_; }                ///< meaningful with a source only
   /// The last success; its analysis is null until there is one. Its source can be an older one than source().
   const AnalysisResult& result() const { return result_; }
-  bool stale() const { return result_.analysis && result_.request != wanted_; }  ///< result() answers an older request
+  /// result() answers an older request, or is of another device.
+  bool stale() const { return result_.analysis && !answers(result_.request, result_.accelerator); }
   bool busy() const { return progress().busy; }
   /// True while poll() has something to start.
-  bool awaits_poll() const { return opening_ || (source_ && asked_ != wanted_); }
+  bool awaits_poll() const { return opening_ || (source_ && !is_asked()); }
+  /// The wanted head is not begun because a GPU is still being looked for.
+  bool waits_for_device() const { return source_ && !opening_ && !device_.known_for(wanted_.n) && !is_asked(); }
   Progress progress() const { return runner_.progress(); }
 
   /// The last error, until dismissed or until the next wish.
@@ -73,10 +78,19 @@ class Session {
   void begin_open(SourceRecipe recipe, HeadChoice choice);
   void take(OpenResult opened);
   void take(AnalysisResult analysed);
+  /// Whether what was computed so is what is wanted.
+  bool answers(const AnalysisRequest& request, const std::shared_ptr<const convbasis::Accelerator>& accelerator) const;
+  bool is_asked() const { return asked_ && answers(asked_->request, asked_->accelerator); }
 
   std::shared_ptr<const Source> source_;
   AnalysisRequest wanted_;
-  std::optional<AnalysisRequest> asked_;  ///< what the runner was last asked for; nothing: ask with the next poll
+  ChosenDevice device_;
+  /// What the runner was last asked for; nothing: ask with the next poll.
+  struct Asked {
+    AnalysisRequest request;
+    std::shared_ptr<const convbasis::Accelerator> accelerator;
+  };
+  std::optional<Asked> asked_;
   AnalysisResult result_;
   std::optional<Failure> failure_;
   std::string notice_;

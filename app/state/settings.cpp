@@ -82,6 +82,11 @@ bool read_line(std::string_view line, Settings& settings) {
     settings.restore_session = line == "yes";
     return line == "yes" || line == "no";
   }
+  if (name == "device") {
+    const auto wish = device_wish(line);
+    settings.device = wish.value_or(DeviceWish{});
+    return wish.has_value();
+  }
   if (name == "window") return read_size(line, settings);
   if (name == "recent") return read_recent(line, settings);
   return true;
@@ -124,8 +129,8 @@ fs::path settings_path() {
 
 std::string settings_text(const Settings& settings) {
   std::string text = fmt::format("{}2 {} {:.2f}\n", first_words, settings.dark ? "dark" : "light", settings.ui_scale);
-  text += fmt::format("; preset {}\n; hidden {}\n; restore {}\n", name_of(settings.preset), fmt::join(settings.hidden, " "),
-                      settings.restore_session ? "yes" : "no");
+  text += fmt::format("; preset {}\n; hidden {}\n; restore {}\n; device {}\n", name_of(settings.preset),
+                      fmt::join(settings.hidden, " "), settings.restore_session ? "yes" : "no", name_of(settings.device));
   if (settings.width > 0 && settings.height > 0) text += fmt::format("; window {} {}\n", settings.width, settings.height);
   for (const FileGroup& group : settings.recent) text += fmt::format("; recent {}\n", joined(group));
   return text + fmt::format("{}\n{}", settings.layout, last_line);

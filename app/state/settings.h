@@ -2,6 +2,7 @@
 /// What the window remembers between runs: look, layout and recent files, in one file of the user's configuration folder.
 #pragma once
 
+#include "state/device_wish.h"
 #include "state/layout_preset.h"
 
 #include <cstddef>
@@ -32,6 +33,7 @@ struct Settings {
   int width = 0;                           ///< of the window, pixels; 0: the usual size
   int height = 0;
   bool restore_session = true;  ///< begin where the last run ended
+  DeviceWish device = {};       ///< of this machine, and so no part of a session
 };
 
 /// Puts the files, made absolute, first in the list, in place of an older mention of them. Files whose names have a line break or

@@ -62,7 +62,8 @@ nlohmann::json training_json(const TrainingRequest& request) {
           {"parameters", convbasis::name_of(request.parameters)},
           {"steps", request.steps},
           {"recover_every", request.recover_every},
-          {"between", convbasis::name_of(request.between)}};
+          {"between", convbasis::name_of(request.between)},
+          {"precision", convbasis::name_of(request.precision)}};
 }
 
 TrainingRequest read_training(const JsonFields& fields) {
@@ -72,6 +73,7 @@ TrainingRequest read_training(const JsonFields& fields) {
   fields.read("rate", 0.0, largest_number, request.rate);
   fields.read("parameters", by_name(Parameters::tied, Parameters::free), request.parameters);
   fields.read("between", by_name(Between::starts, Between::basis), request.between);
+  fields.read("precision", by_name(Precision::f64, Precision::f32), request.precision);
   request.steps = read_count(fields, "steps", request.steps);
   request.recover_every = read_count(fields, "recover_every", request.recover_every);
   if (fields.has("backward")) {

@@ -20,7 +20,7 @@ auto experiment_of(const TrainingRequest& request) {
   const convbasis::OneLayerOptions& problem = request.problem;
   return std::tuple(problem.n, problem.d, problem.k, problem.T, problem.value_width, problem.noise, problem.spread,
                     problem.distance, problem.seed, request.optimiser, request.rate, request.parameters, request.recover_every,
-                    request.between, request.wanted);
+                    request.between, request.precision, request.wanted);
 }
 
 }  // namespace
@@ -39,6 +39,10 @@ convbasis::TrainingOptions TrainingRequest::options(Backward backward) const {
 bool same_experiment(const TrainingRequest& a, const TrainingRequest& b) { return experiment_of(a) == experiment_of(b); }
 
 bool operator==(const TrainingRequest& a, const TrainingRequest& b) { return a.steps == b.steps && same_experiment(a, b); }
+
+std::shared_ptr<const convbasis::Accelerator> accelerator_for(Precision precision, Index n, const ChosenDevice& device) {
+  return precision == Precision::f32 ? device.accelerator(n) : nullptr;
+}
 
 TrainingRequest clamped(TrainingRequest request) {
   const convbasis::OneLayerOptions usual;

@@ -16,26 +16,73 @@ constexpr std::chrono::milliseconds between_wakes{250};
 
 }  // namespace
 
+/// A run in either precision.
+class AnyTrainer {
+ public:
+  virtual ~AnyTrainer() = default;
+  virtual convbasis::TrainingStep step(const convbasis::RunContext& context) = 0;
+  virtual convbasis::Matrix<double> gradient() const = 0;
+  virtual convbasis::Matrix<double> exact_gradient() const = 0;
+};
+
+namespace {
+
+template <convbasis::Real T>
+class TrainerOf final : public AnyTrainer {
+ public:
+  TrainerOf(std::shared_ptr<const convbasis::OneLayerProblem<T>> problem, const convbasis::TrainingOptions& options)
+      : trainer_(std::move(problem), options) {}
+  convbasis::TrainingStep step(const convbasis::RunContext& context) override { return trainer_.step(context); }
+  convbasis::Matrix<double> gradient() const override { return trainer_.gradient().template cast<double>(); }
+  convbasis::Matrix<double> exact_gradient() const override { return trainer_.exact_gradient().template cast<double>(); }
+
+ private:
+  convbasis::Trainer<T> trainer_;
+};
+
+/// One for each wanted backward pass, all of one problem.
+template <convbasis::Real T>
+std::vector<std::unique_ptr<AnyTrainer>> trainers_of(const TrainingRequest& request, const convbasis::RunContext& context) {
+  const auto problem =
+      std::make_shared<const convbasis::OneLayerProblem<T>>(convbasis::plant_one_layer<T>(request.problem, context));
+  std::vector<std::unique_ptr<AnyTrainer>> trainers;
+  for (const Backward backward : convbasis::all_backwards) {
+    if (request.wants(backward)) trainers.push_back(std::make_unique<TrainerOf<T>>(problem, request.options(backward)));
+  }
+  return trainers;
+}
+
+}  // namespace
+
+TrainingRunner::Experiment::~Experiment() = default;
+
 int TrainingResult::steps() const {
   std::size_t least = runs.empty() ? 0 : std::numeric_limits<std::size_t>::max();
   for (const TrainingRun& run : runs) least = std::min(least, run.steps.size());
   return static_cast<int>(least);
 }
 
-void TrainingRunner::run(const TrainingRequest& request) {
-  if (!experiment_ || !same_experiment(experiment_->request, request)) begin(request);
+bool TrainingResult::is_of(const TrainingRequest& wish, const ChosenDevice& on) const {
+  return same_experiment(request, wish) && accelerator == accelerator_for(wish.precision, wish.problem.n, on);
+}
+
+void TrainingRunner::run(const TrainingRequest& request, const ChosenDevice& device) {
+  begin_unless_there(request, device);
   experiment_->request.steps = request.steps;
   advance_to(request.steps);
 }
 
-void TrainingRunner::step(const TrainingRequest& request) {
-  if (!experiment_ || !same_experiment(experiment_->request, request)) begin(request);
+void TrainingRunner::step(const TrainingRequest& request, const ChosenDevice& device) {
+  begin_unless_there(request, device);
   experiment_->request.steps = request.steps;
   advance_to(steps_done() + 1);
 }
 
-void TrainingRunner::want(const TrainingRequest& request) {
-  if (busy() && !same_experiment(experiment_->request, request)) run(request);
+void TrainingRunner::want(const TrainingRequest& request, const ChosenDevice& device) {
+  if (busy()) {
+    const TrainingResult running{experiment_->request, {}, experiment_->accelerator};
+    if (!running.is_of(request, device)) run(request, device);
+  }
 }
 
 void TrainingRunner::stop() { worker_.drop(); }
@@ -48,11 +95,14 @@ void TrainingRunner::reset() {
   view_.version = version;
 }
 
-void TrainingRunner::begin(const TrainingRequest& request) {
+void TrainingRunner::begin_unless_there(const TrainingRequest& request, const ChosenDevice& device) {
+  if (experiment_ && TrainingResult{experiment_->request, {}, experiment_->accelerator}.is_of(request, device)) return;
   // Only what got somewhere is worth comparing with.
   if (view().result.steps() > 1) view_.earlier = std::move(view_.result);
   experiment_ = std::make_shared<Experiment>();
   experiment_->request = request;
+  experiment_->accelerator = accelerator_for(request.precision, request.problem.n, device);
+  if (experiment_->accelerator) experiment_->record = std::make_unique<const AcceleratorRecord>(experiment_->accelerator);
   shown_version_ = 0;
 }
 
@@ -68,6 +118,7 @@ void TrainingRunner::advance_to(int target) {
 bool TrainingRunner::advance(Experiment& experiment, const std::stop_token& stop) {
   convbasis::RunContext context;
   context.stop = stop;
+  context.accelerator = experiment.record.get();
   const auto end = std::chrono::steady_clock::now() + between_wakes;
   if (experiment.trainers.empty()) plant(experiment, context);
   // A step that is stopped leaves no trace, and those before it are steps that were wanted.
@@ -77,14 +128,12 @@ bool TrainingRunner::advance(Experiment& experiment, const std::stop_token& stop
 }
 
 void TrainingRunner::plant(Experiment& experiment, const convbasis::RunContext& context) {
-  const auto problem = std::make_shared<const convbasis::OneLayerProblem<double>>(
-      convbasis::plant_one_layer<double>(experiment.request.problem, context));
+  const TrainingRequest& request = experiment.request;
+  auto trainers =
+      request.precision == Precision::f32 ? trainers_of<float>(request, context) : trainers_of<double>(request, context);
   std::vector<TrainingRun> runs;
-  std::vector<std::unique_ptr<convbasis::Trainer<double>>> trainers;
   for (const Backward backward : convbasis::all_backwards) {
-    if (!experiment.request.wants(backward)) continue;
-    trainers.push_back(std::make_unique<convbasis::Trainer<double>>(problem, experiment.request.options(backward)));
-    runs.emplace_back().backward = backward;
+    if (request.wants(backward)) runs.emplace_back().backward = backward;
   }
   experiment.trainers = std::move(trainers);
   const std::lock_guard lock(experiment.mutex);
@@ -101,7 +150,7 @@ bool TrainingRunner::take_step(Experiment& experiment, const convbasis::RunConte
     if (std::ssize(last->steps) >= experiment.target) return false;
     place = static_cast<std::size_t>(last - experiment.runs.begin());
   }
-  convbasis::Trainer<double>& trainer = *experiment.trainers[place];
+  AnyTrainer& trainer = *experiment.trainers[place];
   const convbasis::TrainingStep step = trainer.step(context);
   const std::lock_guard lock(experiment.mutex);
   TrainingRun& run = experiment.runs[place];
@@ -133,7 +182,7 @@ const TrainingView& TrainingRunner::view() {
   if (experiment_) {
     const std::lock_guard lock(experiment_->mutex);
     if (std::exchange(shown_version_, experiment_->version) != experiment_->version) {
-      view_.result = {experiment_->request, experiment_->runs};
+      view_.result = {experiment_->request, experiment_->runs, experiment_->accelerator, experiment_->device()};
       ++view_.version;
     }
   }

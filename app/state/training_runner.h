@@ -2,6 +2,7 @@
 /// Trains the one-layer problem in the background, by each of the backward passes at once, step by step.
 #pragma once
 
+#include "state/accelerator_record.h"
 #include "state/idle_worker.h"
 #include "state/training_request.h"
 
@@ -27,8 +28,12 @@ struct TrainingRun {
 struct TrainingResult {
   TrainingRequest request;
   std::vector<TrainingRun> runs;  ///< the wanted ones, in the order of all_backwards; empty before the problem is planted
+  std::shared_ptr<const convbasis::Accelerator> accelerator = nullptr;  ///< what was to help the CPU; null: nothing
+  std::string device = "CPU";                                           ///< what did the work: "CPU", "GPU 0 (name)"
 
   int steps() const;  ///< that all runs have
+  /// Of the same experiment on the same device, for another number of steps at most.
+  bool is_of(const TrainingRequest& wish, const ChosenDevice& on) const;
 };
 
 struct TrainingView {
@@ -40,8 +45,10 @@ struct TrainingView {
   std::uint64_t version = 0;  ///< another number whenever anything else here changed
 };
 
+class AnyTrainer;
+
 /// One experiment at a time. Its runs take turns, so that their curves grow together; all threads work at one step. The numbers
-/// are those of convbasis::Trainer<double>, and with that of `convscope train`.
+/// are those of convbasis::Trainer, and with that of `convscope train`.
 ///
 /// All methods are for one thread (the window's) and return at once; `wake` is called from the worker, some four times a second
 /// while steps are taken.
@@ -49,12 +56,13 @@ class TrainingRunner {
  public:
   explicit TrainingRunner(std::function<void()> wake) : worker_(std::move(wake)) {}
 
-  /// Goes on to request.steps steps; from the beginning when the request is of another experiment than what is there.
-  void run(const TrainingRequest& request);
+  /// Goes on to request.steps steps; from the beginning when the request is of another experiment than what is there, or the
+  /// device is another.
+  void run(const TrainingRequest& request, const ChosenDevice& device = {});
   /// One more step of every run.
-  void step(const TrainingRequest& request);
+  void step(const TrainingRequest& request, const ChosenDevice& device = {});
   /// While steps are taken, a request of another experiment replaces the one that runs. Otherwise nothing.
-  void want(const TrainingRequest& request);
+  void want(const TrainingRequest& request, const ChosenDevice& device = {});
   /// Ends the step under way without a trace, within milliseconds. run() and step() go on from there.
   void stop();
   /// Forgets everything.
@@ -68,14 +76,19 @@ class TrainingRunner {
   /// Shared with the worker, which may outlast the wish for it.
   struct Experiment {
     TrainingRequest request;
-    std::vector<std::unique_ptr<convbasis::Trainer<double>>> trainers;  ///< the worker's
-    mutable std::mutex mutex;                                           ///< guards what follows
-    int target = 0;                                                     ///< steps that are wanted of each run
+    std::shared_ptr<const convbasis::Accelerator> accelerator;
+    std::unique_ptr<const AcceleratorRecord> record;    ///< of it; null: the CPU alone
+    std::vector<std::unique_ptr<AnyTrainer>> trainers;  ///< the worker's; the plans that they keep are the record's
+    mutable std::mutex mutex;                           ///< guards what follows
+    int target = 0;                                     ///< steps that are wanted of each run
     std::vector<TrainingRun> runs;
     std::uint64_t version = 1;
+
+    ~Experiment();
+    std::string device() const { return record && record->did_anything() ? record->name() : "CPU"; }
   };
 
-  void begin(const TrainingRequest& request);
+  void begin_unless_there(const TrainingRequest& request, const ChosenDevice& device);
   void advance_to(int target);
   static bool advance(Experiment& experiment, const std::stop_token& stop);
   static void plant(Experiment& experiment, const convbasis::RunContext& context);

@@ -39,9 +39,10 @@ convbasis::StepTimesRequest request_for(const TrainingRequest& request, std::vec
 
 }  // namespace
 
-void TrainingTimes::measure(const TrainingRequest& request) {
+void TrainingTimes::measure(const TrainingRequest& request, const ChosenDevice& device) {
   curves_ = std::make_shared<Curves>();
   curves_->request = request;
+  curves_->device = device;
   for (Index n = smallest_n; n <= largest_n; n *= 2) {
     if (n >= request.problem.k * request.problem.T) curves_->sizes.push_back(n);
   }
@@ -63,12 +64,20 @@ bool TrainingTimes::measure_next(Curves& curves, const std::stop_token& stop) {
   for (const Backward backward : convbasis::all_backwards) {
     if (request.wants(backward) && affordable(backward, request.problem.n, known)) ways.push_back(backward);
   }
+  const auto accelerator = accelerator_for(request.precision, request.problem.n, curves.device);
+  const auto record = accelerator ? std::make_unique<const AcceleratorRecord>(accelerator) : nullptr;
   convbasis::RunContext context;
   context.stop = stop;
+  context.accelerator = record.get();
   std::vector<StepTime> points;
-  if (!ways.empty()) points = convbasis::measure_step_times<double>(request_for(request, std::move(ways)), context);
+  if (!ways.empty()) {
+    const convbasis::StepTimesRequest times = request_for(request, std::move(ways));
+    points = request.precision == Precision::f32 ? convbasis::measure_step_times<float>(times, context)
+                                                 : convbasis::measure_step_times<double>(times, context);
+  }
   context.check();  // what was measured while something else ran is not trusted
   const std::lock_guard lock(curves.mutex);
+  if (record && record->did_anything()) curves.used = record->name();
   curves.points.insert(curves.points.end(), points.begin(), points.end());
   return ++curves.sizes_done < curves.sizes.size();
 }
@@ -82,6 +91,7 @@ StepTimesView TrainingTimes::view() const {
   view.failure = worker_.failure();
   const std::lock_guard lock(curves_->mutex);
   view.points = curves_->points;
+  view.device = curves_->used;
   const bool done = curves_->sizes_done == curves_->sizes.size();
   view.n = done ? 0 : curves_->sizes[curves_->sizes_done];
   view.state = done                                  ? State::done

@@ -2,6 +2,7 @@
 /// Measures what a training step costs against n, by each backward pass, in the background and on demand.
 #pragma once
 
+#include "state/accelerator_record.h"
 #include "state/idle_worker.h"
 #include "state/training_request.h"
 #include "training/curves.h"
@@ -19,6 +20,7 @@ using convbasis::StepTime;
 struct StepTimesView {
   TrainingRequest request;       ///< what was measured, but for n
   std::vector<StepTime> points;  ///< so far, n ascending
+  std::string device = "CPU";    ///< what did the work: "CPU", "GPU 0 (name)"
   enum class State : std::uint8_t { unasked, paused, measuring, stopped, done, failed };
   State state = State::unasked;
   Index n = 0;          ///< what is being measured
@@ -34,7 +36,7 @@ class TrainingTimes {
   explicit TrainingTimes(std::function<void()> wake) : worker_(std::move(wake)) {}
 
   /// Measures the steps of `request`, whatever its n and number of steps.
-  void measure(const TrainingRequest& request);
+  void measure(const TrainingRequest& request, const ChosenDevice& device = {});
   void stop();
   void pause(bool paused) { worker_.pause(paused); }
   bool busy() const { return worker_.state() == IdleWorker::State::running; }
@@ -46,10 +48,12 @@ class TrainingTimes {
   /// Shared with the worker, which may outlast the wish for it.
   struct Curves {
     TrainingRequest request;
+    ChosenDevice device;
     std::vector<Index> sizes;
     mutable std::mutex mutex;  ///< guards what follows
     std::vector<StepTime> points;
     std::size_t sizes_done = 0;
+    std::string used = "CPU";
   };
 
   static bool measure_next(Curves& curves, const std::stop_token& stop);

@@ -91,7 +91,8 @@ CurvePoint extrapolated(const CurvePoint& last, Index n) {
   const double logs = std::log(static_cast<double>(n)) / std::log(static_cast<double>(std::max<Index>(last.n, 2)));
   CurvePoint point = last;
   point.n = n;
-  const double more = last.method == "exact" ? ratio : last.method == "rank" ? 1.0 : logs;  // rank is linear in n
+  const bool exact = last.method == "exact" || last.method == "cuda_exact";
+  const double more = exact ? ratio : last.method == "rank" ? 1.0 : logs;  // rank is linear in n
   point.seconds = last.seconds * ratio * more;
   point.seconds_min = point.seconds_max = point.seconds;
   point.repeats = 0;

@@ -36,7 +36,8 @@ struct Crossover {
 /// The n from which on `faster` stays below `slower` at the sizes that both have; unknown when they have none in common.
 Crossover crossover(std::span<const CurvePoint> slower, std::span<const CurvePoint> faster);
 
-/// `last` carried on to a larger n: exact attention by n^2, all others by n log n. Marked as extrapolated.
+/// `last` carried on to a larger n: exact attention, on a GPU too, by n^2, rank by n, all others by n log n. Marked as
+/// extrapolated.
 CurvePoint extrapolated(const CurvePoint& last, Index n);
 
 }  // namespace convscope

@@ -22,8 +22,9 @@ std::string_view child_of(std::string_view parent, std::string_view path) {
   return first_part(path.substr(parent.size() + 1));
 }
 
-void draw_item(const Action& action) {
-  if (action.after_line) ImGui::Separator();
+/// `first` of its menu: the line that it may have is above the menu's own entry.
+void draw_item(const Action& action, bool first) {
+  if (action.after_line && !first) ImGui::Separator();
   const std::string shortcut = shortcut_text(action);
   const bool chosen = ImGui::MenuItem(action.name.c_str(), shortcut.empty() ? nullptr : shortcut.c_str(),
                                       action.ticked && action.ticked(), action.is_enabled());
@@ -77,6 +78,13 @@ void ActionTable::add(Action action) {
   actions_.push_back(std::move(action));
 }
 
+void ActionTable::describe(std::string_view id, std::string name, std::string help) {
+  const auto found = std::ranges::find(actions_, id, &Action::id);
+  if (found == actions_.end()) throw std::logic_error("no action is called " + std::string(id));
+  found->name = std::move(name);
+  found->help = std::move(help);
+}
+
 const Action* ActionTable::find(std::string_view id) const {
   const auto found = std::ranges::find(actions_, id, &Action::id);
   return found == actions_.end() ? nullptr : &*found;
@@ -124,7 +132,7 @@ void ActionTable::draw_menu(const std::string& path) const {
   bool first = true;
   for (const Action& action : actions_) {
     if (action.menu == path) {
-      draw_item(action);
+      draw_item(action, first);
       if (std::exchange(first, false)) draw_live();
     } else if (const auto name = child_of(path, action.menu); !name.empty()) {
       if (action.after_line && std::ranges::find(drawn, path + "/" + std::string(name)) == drawn.end()) ImGui::Separator();

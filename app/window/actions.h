@@ -38,6 +38,9 @@ class ActionTable {
   void add(Action action);
   void add(LiveMenu menu) { live_menus_.push_back(std::move(menu)); }
 
+  /// Another name and another help for an action that is there: what is known only while the window is open.
+  void describe(std::string_view id, std::string name, std::string help);
+
   const std::vector<Action>& all() const { return actions_; }
   /// Null when there is none.
   const Action* find(std::string_view id) const;

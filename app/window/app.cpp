@@ -50,6 +50,7 @@ App::App(const AppOptions& options, LoadedSettings loaded)
       height_(options.height),
       settings_file_(options.settings_file),
       measure_(options.measure),
+      devices_([this] { wake(); }, options.load_gpu),
       session_([this] { wake(); }),
       roles_([this] { wake(); }),
       error_curve_([this] { wake(); }),
@@ -65,6 +66,7 @@ App::App(const AppOptions& options, LoadedSettings loaded)
   platform_.start_imgui();
   load_fonts();
   if (!loaded.warning.empty()) messages_.set_banner("settings", Severity::warning, std::move(loaded.warning));
+  devices_.want(options.window.device.value_or(settings_.device));
   make_panels();
   make_actions();
   start_look(options.window);
@@ -112,7 +114,11 @@ void App::listen() {
 
 void App::make_panels() {
   panels_ = {{"source", source_window, [this] { source_.draw(session_, heads_.errors_for(session_.wanted())); }},
-             {"parameters", parameters_window, [this] { parameters_.draw(session_, error_curve_), curve_shown_ = true; }},
+             {"parameters", parameters_window,
+              [this] {
+                if (const auto wish = parameters_.draw(session_, error_curve_, devices_)) set_device(*wish);
+                curve_shown_ = true;
+              }},
              {"basis", basis_window, [this] { basis_.draw(session_, view_); }},
              {"errors", errors_window,
               [this] {
@@ -121,10 +127,11 @@ void App::make_panels() {
                 ladder_shown_ = errors_.tab() == ResidualErrorsPanel::Tab::ladder;
               }},
              {"heads", heads_window, [this] { heads_.draw(session_, view_.colour_map); }},
-             {"runtime", runtime_window, [this] { runtime_panel_.draw(session_, runtime_), runtime_shown_ = true; }},
+             {"runtime", runtime_window,
+              [this] { runtime_panel_.draw(session_, runtime_, devices_.chosen().gpu), runtime_shown_ = true; }},
              {"training", training_window,
               [this] {
-                training_panel_.draw(session_, training_, training_times_, head_gradients_);
+                training_panel_.draw(session_, training_, training_times_, head_gradients_, devices_.chosen());
                 gradients_shown_ = training_panel_.page() == TrainingPanel::Page::head;
               }},
              {"compare", compare_window, [this] { draw_compare(); }},
@@ -155,7 +162,8 @@ void App::wake() {
 }
 
 bool App::settled() const {
-  return !session_.busy() && !session_.awaits_poll() && maps_.settled() && heads_.settled() && !restoring_ && !view_wanted_ &&
+  return !devices_.looking() && !session_.busy() && !session_.awaits_poll() && maps_.settled() && heads_.settled() &&
+         !restoring_ && !view_wanted_ &&
          (!slot_b_ || (!slot_b_->session.busy() && !slot_b_->session.awaits_poll() && slot_b_->maps.settled())) &&
          !exporter_.busy() && !roles_.busy() && error_curve_.state() != IdleWorker::State::running && !ladder_.pending() &&
          !training_.busy() && !training_times_.busy() && !head_gradients_.pending();
@@ -225,6 +233,7 @@ void App::render(GLuint framebuffer) {
   frames_due_ = std::max(frames_due_ - 1, 0);
   last_frame_ = glfwGetTime();
   ++frames_drawn_;
+  poll_device();
   session_.poll();
   if (std::exchange(clear_b_wanted_, false)) slot_b_.reset();  // not while its pictures wait to be drawn
   if (slot_b_) slot_b_->session.poll();
@@ -367,15 +376,16 @@ void App::pace_background() {
                      io.InputQueueCharacters.Size > 0;
   if (input) last_input_ = glfwGetTime();
   const double last = std::max(last_input_, last_event_);
-  const bool at_rest = glfwGetTime() - last >= rest_before_background && !session_.busy() && maps_.settled();
+  const bool busy = session_.busy() || (slot_b_ && slot_b_->session.busy());
+  const bool at_rest = glfwGetTime() - last >= rest_before_background && !busy && maps_.settled();
   error_curve_.pause(!curve_shown_ || !at_rest);
   ladder_.show(ladder_shown_);
   ladder_.poll();
   head_gradients_.show(gradients_shown_);
   head_gradients_.poll();
   // Times are worth something only when nothing at all runs beside them.
-  const bool alone = at_rest && error_curve_.state() == IdleWorker::State::idle && heads_.settled() && !exporter_.busy() &&
-                     !ladder_.pending() && !training_.busy() && !head_gradients_.pending();
+  const bool alone = at_rest && !devices_.looking() && error_curve_.state() == IdleWorker::State::idle && heads_.settled() &&
+                     !exporter_.busy() && !ladder_.pending() && !training_.busy() && !head_gradients_.pending();
   training_times_.pause(!alone);
   runtime_.pause(!measure_ || !runtime_shown_ || !alone || training_times_.busy());
 }
@@ -456,8 +466,10 @@ void App::draw_about() {
   ui::bold("Convscope " CONVSCOPE_VERSION);
   ImGui::TextUnformatted("A desktop microscope for the structure of attention.");
   ImGui::Separator();
-  const std::array<std::pair<const char*, std::string>, 5> facts{{{"renderer", renderer_name()},
+  const convbasis::GpuStatus* gpu = devices_.status();
+  const std::array<std::pair<const char*, std::string>, 6> facts{{{"renderer", renderer_name()},
                                                                   {"kernels", convbasis::kernel_instruction_set()},
+                                                                  {"GPU", gpu ? gpu->why : "not looked for"},
                                                                   {"Dear ImGui", ImGui::GetVersion()},
                                                                   {"ImPlot", IMPLOT_VERSION},
                                                                   {"GLFW", glfwGetVersionString()}}};

@@ -13,6 +13,7 @@
 #include "panels/source_panel.h"
 #include "panels/tensor_roles.h"
 #include "panels/training_panel.h"
+#include "state/device_choice.h"
 #include "state/error_curve.h"
 #include "state/head_gradients.h"
 #include "state/head_ladder.h"
@@ -56,6 +57,7 @@ struct AppOptions {
   bool visible = true;                  ///< an invisible window has exactly width x height pixels and takes input from tests only
   bool measure = false;                 ///< runtime curves are measured while nothing else is done
   std::filesystem::path settings_file;  ///< where look and layout are kept, and the last session beside it; empty: nowhere
+  DeviceChoice::Load load_gpu = open_gpu;
 };
 
 /// One window and all that is behind it. One at a time, one thread.
@@ -100,6 +102,9 @@ class App {
   /// Saves it, and says so. Problems become a message.
   void save_session_as(const std::filesystem::path& path);
   void set_layout(LayoutPreset preset);
+  const DeviceChoice& devices() const { return devices_; }
+  /// Computes on it from here on, the open head anew, and keeps it for the next run.
+  void set_device(const DeviceWish& wish);
   const ParametersPanel& parameters() const { return parameters_; }
   HeadsPanel& heads() { return heads_; }
   /// Null while there is none.
@@ -134,6 +139,10 @@ class App {
   void add_panel_actions();
   void add_head_actions();
   void add_help_actions();
+  /// Makes the commands of what can be computed on, or names them anew.
+  void describe_devices();
+  /// Once a frame: what was found, what went wrong on it, and who computes on it.
+  void poll_device();
   void wake();
   /// When a frame is needed without any event, in GLFW's seconds.
   double next_frame_time() const;
@@ -186,7 +195,8 @@ class App {
   bool layout_wanted_ = false;
   bool focus_wanted_ = true;  ///< away from all panels
   bool about_wanted_ = false;
-  std::string panel_to_focus_;  ///< in the next frame
+  bool devices_changed_ = false;  ///< since their commands were named
+  std::string panel_to_focus_;    ///< in the next frame
   std::vector<PanelEntry> panels_;
   ActionTable actions_;
   CommandPalette palette_;
@@ -228,6 +238,7 @@ class App {
   bool ladder_shown_ = false;     ///< likewise
   bool gradients_shown_ = false;  ///< likewise, those of the head
   // Last: their threads call wake(), and their textures go before the context.
+  DeviceChoice devices_;
   Session session_;
   TensorRolesDialog roles_;
   ErrorCurve error_curve_;

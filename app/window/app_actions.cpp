@@ -311,6 +311,7 @@ void App::add_head_actions() {
                 .run = [this] { session_.cancel(); },
                 .enabled = [this] { return session_.busy(); },
                 .help = "Stops the work; the last result stays"});
+  describe_devices();
 }
 
 void App::add_help_actions() {

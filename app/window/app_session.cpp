@@ -4,6 +4,7 @@
 
 #include "core/errors.h"
 #include "state/assets.h"
+#include "state/provenance.h"
 #include "state/text.h"
 #include "view/ticks.h"
 
@@ -231,7 +232,7 @@ void App::collect_messages() {
   known_result_ = result.approximation_id;
   messages_.log(Severity::note, fmt::format("layer {} head {}, n {}, k {}: relative error {}; {}, {} rescued rows, {}",
                                             result.request.layer, result.request.head, result.request.n, result.request.k,
-                                            short_number(result.analysis->error.relative_error), result.analysis->apply.path,
+                                            short_number(result.analysis->error.relative_error), work_text(result),
                                             result.analysis->apply.rescued_rows(),
                                             seconds_text(result.analysis->seconds.exact + result.analysis->seconds.recover +
                                                          result.analysis->seconds.apply)));

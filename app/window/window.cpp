@@ -77,8 +77,9 @@ int run_snapshot(const SnapshotOptions& options) {
     if (options.training) {
       app.set_layout(LayoutPreset::train);
       app.bring_to_front("training");
-      app.training_runner().run(app.training().request());
-      if (options.curves) app.training_times().measure(app.training().request());
+      while (app.devices().looking()) app.step(0.1);
+      app.training_runner().run(app.training().request(), app.devices().chosen());
+      if (options.curves) app.training_times().measure(app.training().request(), app.devices().chosen());
     }
     return take_snapshot(app, options.png);
   } catch (const NoDisplay& error) {

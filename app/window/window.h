@@ -5,6 +5,7 @@
 #include "core/types.h"
 #include "data/activations.h"
 #include "data/planted.h"
+#include "state/device_wish.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -24,6 +25,7 @@ struct WindowOptions {
   std::optional<convbasis::Index> head;              ///< unset: head 0
   std::optional<double> ui_scale;                    ///< 0.5 to 4; unset: as saved, else 1
   std::optional<Theme> theme;                        ///< unset: as saved, else dark
+  std::optional<DeviceWish> device;                  ///< for this run alone; unset: as saved, else auto
 };
 
 struct SnapshotOptions : WindowOptions {

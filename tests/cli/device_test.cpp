@@ -124,6 +124,23 @@ TEST(Device, ADeviceThatIsNotThereIsNamed) {
   EXPECT_THAT(refusal(folder, with({"gpu0", "--precision", "f64"})), HasSubstr("f32 only"));
 }
 
+TEST(Device, TheWindowAndItsPictureSayItAtThePrompt) {
+  const TemporaryFolder folder;
+  const Module module(CUDA_HOST_MODULE);
+  const Words verbs[] = {{}, {"snapshot", "--png", "x.png"}};
+  for (const Words& verb : verbs) {
+    const auto with = [&](const char* device) {
+      Words words = verb;
+      words.insert(words.end(), {"--device", device});
+      return words;
+    };
+    EXPECT_THAT(refusal(folder, with("gpu7")), HasSubstr("--device is gpu7, and there is no such GPU: the last is gpu0"));
+    EXPECT_THAT(refusal(folder, with("banana")), HasSubstr("it must be auto, cpu"));
+    EXPECT_THAT(refusal(folder, with("gpu-0")), HasSubstr("it must be auto, cpu"));
+  }
+  EXPECT_TRUE(folder.names().empty());
+}
+
 TEST(Device, TrainingGoesByTheGpuToo) {
   const TemporaryFolder folder;
   const Module module(CUDA_HOST_MODULE);

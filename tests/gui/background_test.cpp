@@ -3,6 +3,7 @@
 #include "state/idle_worker.h"
 #include "state/runtime_measurer.h"
 
+#include "attention/accelerator.h"
 #include "core/errors.h"
 #include "data/planted.h"
 #include "view/error_target.h"
@@ -269,6 +270,78 @@ TEST_F(Runtime, LeavesFeaturesOutThatTakeTooMuchMemory) {
   measurer.want({.d = 64, .k = 4, .degree = 1, .threads = 1});
   finish(measurer);
   EXPECT_EQ(sizes_of(measurer.view(), "rank").size(), 8U);
+}
+
+/// One that is only handed on: the measuring function is the test's.
+class NamedGpu final : public convbasis::Accelerator {
+ public:
+  std::string name() const override { return "GPU 0 (made up)"; }
+  bool exact_attention(const convbasis::HeadView<float>&, convbasis::MutableMatrixView<float>, std::span<double>,
+                       const RunContext&) const override {
+    return false;
+  }
+  bool exact_backward(const convbasis::HeadView<float>&, const convbasis::BackwardInput<float>&,
+                      const convbasis::HeadGradients<float>&, const RunContext&) const override {
+    return false;
+  }
+  std::unique_ptr<convbasis::AcceleratedProduct> product(const convbasis::AcceleratedWeights&, const RunContext&) const override {
+    return nullptr;
+  }
+};
+
+TEST_F(Runtime, WithAGpuItsLinesAreMeasuredToo) {
+  const auto gpu = std::make_shared<const NamedGpu>();
+  std::atomic<const convbasis::Accelerator*> seen{nullptr};
+  RuntimeMeasurer measurer({}, [&](const CurveRequest& request, const RunContext& context) {
+    seen = context.accelerator;
+    std::vector<CurvePoint> points = measure()(request, context);
+    // Twice as fast as the CPU's: quadratic, and 1 s at 16384.
+    for (CurvePoint& point : points) {
+      if (point.method == "cuda_exact") point.seconds = made_up("exact", point.n, 0).seconds / 2.0;
+    }
+    return points;
+  });
+  measurer.want({.d = 32, .k = 4, .threads = 1});
+  finish(measurer);
+  EXPECT_TRUE(sizes_of(measurer.view(), "cuda_exact").empty());
+  EXPECT_TRUE(sizes_of(measurer.view(), "cuda_conv").empty());
+  EXPECT_EQ(seen, nullptr);
+  measurer.want({.d = 32, .k = 4, .threads = 1, .gpu = gpu});
+  EXPECT_NE(measurer.view().state, RuntimeView::State::done) << "another device is another setting";
+  finish(measurer);
+  EXPECT_EQ(seen, gpu.get());
+  const RuntimeView view = measurer.view();
+  EXPECT_EQ(view.setting.gpu, gpu);
+  for (const char* method : {"cuda_exact", "cuda_conv", "exact"}) {
+    EXPECT_THAT(sizes_of(view, method), testing::ElementsAre(256, 512, 1024, 2048, 4096, 8192, 16384, 32768)) << method;
+  }
+  for (const CurvePoint& point : view.points) {
+    if (point.method != "cuda_exact") continue;
+    EXPECT_EQ(point.extrapolated, point.n > 16384) << point.n;
+    EXPECT_DOUBLE_EQ(point.seconds, made_up("exact", point.n, 0).seconds / 2.0) << "carried on by the square";
+  }
+  measurer.want({.d = 32, .k = 4, .threads = 1});
+  EXPECT_EQ(measurer.view().state, RuntimeView::State::done) << "the CPU's curves are still known";
+  EXPECT_TRUE(sizes_of(measurer.view(), "cuda_exact").empty());
+}
+
+TEST_F(Runtime, AGpuThatFailsIsLeftOutAndTheRestGoesOn) {
+  std::atomic<int> tries{0};
+  RuntimeMeasurer measurer({}, [&](const CurveRequest& request, const RunContext& context) {
+    const bool on_gpu = std::ranges::find(request.methods, "cuda_conv") != request.methods.end();
+    if (on_gpu && request.n.front() >= 1024) {
+      ++tries;
+      throw convbasis::Error("cuda_conv failed on the GPU");
+    }
+    return measure()(request, context);
+  });
+  measurer.want({.d = 32, .k = 4, .threads = 1, .gpu = std::make_shared<const NamedGpu>()});
+  finish(measurer);
+  EXPECT_EQ(tries, 1);
+  EXPECT_EQ(measurer.view().failure, "");
+  EXPECT_THAT(sizes_of(measurer.view(), "cuda_conv"), testing::ElementsAre(256, 512));
+  EXPECT_THAT(sizes_of(measurer.view(), "cuda_exact"), testing::ElementsAre(256, 512));
+  EXPECT_EQ(sizes_of(measurer.view(), "conv_partitioned").size(), 8U);
 }
 
 TEST(RuntimeReal, TakesRealTimesOfSmallSizes) {

@@ -81,6 +81,7 @@ TrainingRequest any_training() {
   request.steps = *rc::gen::inRange(50, 10000);
   request.recover_every = *rc::gen::inRange(1, 50);
   request.between = any_of<convbasis::Between>({convbasis::Between::starts, convbasis::Between::basis});
+  request.precision = any_of<Precision>({Precision::f64, Precision::f32});
   request.wanted = {*rc::gen::arbitrary<bool>(), *rc::gen::arbitrary<bool>(), true};
   return request;
 }

@@ -40,7 +40,7 @@ class ShellTest : public WindowTest {
 TEST_F(ShellTest, EveryActionIsNamedExplainedAndRuns) {
   ASSERT_GT(app_->actions().all().size(), 40U);
   for (const Action& action : std::vector<Action>(app_->actions().all())) {
-    EXPECT_THAT(action.id, testing::MatchesRegex("[a-z_.]+")) << action.name;
+    EXPECT_THAT(action.id, testing::MatchesRegex("[a-z0-9_.]+")) << action.name;
     EXPECT_FALSE(action.menu.empty()) << action.id;
     EXPECT_FALSE(action.help.empty()) << action.id;
     ASSERT_TRUE(action.run) << action.id;

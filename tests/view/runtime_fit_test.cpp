@@ -99,9 +99,11 @@ TEST(RuntimeFit, CarriesOnByTheMethodsOwnLaw) {
   EXPECT_TRUE(exact.extrapolated);
   EXPECT_EQ(exact.repeats, 0);
   EXPECT_EQ(exact.n, 4096);
+  EXPECT_DOUBLE_EQ(extrapolated(point("cuda_exact", 1024, 3.0), 4096).seconds, 48.0);
   const CurvePoint conv = extrapolated(point("conv_full", 1024, 3.0), 4096);
   EXPECT_DOUBLE_EQ(conv.seconds, 3.0 * 4.0 * 12.0 / 10.0);
   EXPECT_DOUBLE_EQ(conv.seconds_max, conv.seconds);
+  EXPECT_DOUBLE_EQ(extrapolated(point("cuda_conv", 1024, 3.0), 4096).seconds, conv.seconds);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cfloat>
 #include <chrono>
+#include <cstdlib>
 #include <thread>
 #include <utility>
 
@@ -30,9 +31,18 @@ std::string escaped(const char* label) {
 }  // namespace
 
 void ThroughWindow::open(WindowOptions options, int wide, int high, std::filesystem::path settings) {
+  AppOptions all;
+  all.window = std::move(options);
+  all.width = wide;
+  all.height = high;
+  all.settings_file = std::move(settings);
+  open_app(std::move(all));
+}
+
+void ThroughWindow::open_app(AppOptions options) {
   close();
-  app_ = std::make_unique<App>(AppOptions{
-      .window = std::move(options), .width = wide, .height = high, .visible = false, .settings_file = std::move(settings)});
+  options.visible = false;
+  app_ = std::make_unique<App>(options);
   engine_ = ImGuiTestEngine_CreateContext();
   ImGuiTestEngineIO& io = ImGuiTestEngine_GetIO(engine_);
   io.ConfigSavedSettings = false;
@@ -102,6 +112,12 @@ Picture ThroughWindow::look(Hand& hand) {
   picture_wanted_ = true;
   while (picture_.rgb.empty() && !hand.IsError()) hand.Yield();
   return std::move(picture_);
+}
+
+void ThroughWindow::keep_picture(Hand& hand, const std::string& name) {
+  const Picture picture = look(hand);
+  if (const char* folder = std::getenv("CONVSCOPE_TEST_PICTURES"))
+    write_png(std::filesystem::path(folder) / (name + ".png"), picture);
 }
 
 void ThroughWindow::collect_entries(Hand& hand, const std::string& menu, std::vector<std::string>& entries) {

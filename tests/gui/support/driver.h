@@ -32,6 +32,7 @@ class ThroughWindow : public testing::Test {
 
   /// Opens a window in place of the one there is, and waits until all that is on screen is complete.
   void open(WindowOptions options, int wide = width, int high = height, std::filesystem::path settings = {});
+  void open_app(AppOptions options);
   void close();
 
   /// Runs the steps. What Dear ImGui Test Engine complains about (an item that is not there, say) fails the test.
@@ -41,6 +42,8 @@ class ThroughWindow : public testing::Test {
   /// Waits until nothing is being computed and all that is on screen is complete.
   void settle(Hand& hand);
   Picture look(Hand& hand);
+  /// For a human: the window as a PNG in the folder that the environment variable CONVSCOPE_TEST_PICTURES names, if it does.
+  void keep_picture(Hand& hand, const std::string& name);
   /// All entries of the menu bar, as "View/Larger" or "File/Recent/model.safetensors"; entries that cannot be chosen are left
   /// out.
   std::vector<std::string> menu_entries(Hand& hand);

@@ -91,6 +91,11 @@ inline Csv read_csv(const std::filesystem::path& path) {
   return csv;
 }
 
+/// Whether a cell of a CSV reads back to this very number.
+inline bool same_float(const std::string& text, float value) {
+  return std::isnan(value) ? text == "nan" : std::strtof(text.c_str(), nullptr) == value;
+}
+
 class ExportTest : public testing::Test {
  protected:
   void SetUp() override {
