@@ -25,6 +25,11 @@ void DeviceChoice::want(const DeviceWish& wish) {
   if (!asked_ && wish.kind != DeviceWish::Kind::cpu) {
     asked_ = true;
     job_.start([load = load_](const convbasis::RunContext&) { return load(); });
+  } else if (gpu_ && wish.kind == DeviceWish::Kind::cpu) {
+    job_.start([gpu = gpu_](const convbasis::RunContext&) {
+      gpu->release_memory();
+      return gpu;
+    });
   }
   choose();
 }

@@ -24,7 +24,8 @@ class DeviceChoice {
 
   explicit DeviceChoice(std::function<void()> wake, Load load = open_gpu) : load_(std::move(load)), job_(std::move(wake)) {}
 
-  /// From here on this is computed on. Begins to look for GPUs unless that was done before, or the wish is the CPU.
+  /// From here on this is computed on. Begins to look for GPUs unless that was done before, or the wish is the CPU, and gives back
+  /// what is kept on a GPU when it is.
   void want(const DeviceWish& wish);
   /// Takes what was found. True when it is now known what there is. Call once a frame.
   bool poll();

@@ -143,6 +143,25 @@ TEST_F(Choice, LooksForAGpuOnceAndOnlyWhenItIsWished) {
   EXPECT_EQ(devices.take_warning(), "");
 }
 
+TEST_F(Choice, TheCpuGivesBackWhatIsKeptOnAGpu) {
+  const FakeGpu one;
+  DeviceChoice devices([this] { ++wakes_; }, counted_);
+  devices.want(gpu(0));
+  find(devices);
+  const convbasis::Matrix<float> numbers = convbasis::Matrix<float>::Ones(3, 2);
+  convbasis::Matrix<float> output(3, 2);
+  std::vector<double> lse(3);
+  const convbasis::HeadView<float> head{convbasis::view(numbers), convbasis::view(numbers), convbasis::view(numbers), 1.0};
+  EXPECT_FALSE(devices.chosen().gpu->exact_attention(head, convbasis::mutable_view(output), lse, {}));
+  FakeGpu::releases() = 0;
+  devices.want(automatic);
+  devices.want(cpu);
+  wait_until([] { return FakeGpu::releases() == 1; });
+  devices.want(gpu(0));
+  EXPECT_TRUE(devices.chosen().gpu);
+  EXPECT_EQ(FakeGpu::releases(), 1);
+}
+
 TEST_F(Choice, AutoLeavesSmallHeadsToTheCpuAndDoesNotWaitForThem) {
   const FakeGpu one;
   std::promise<void> found;

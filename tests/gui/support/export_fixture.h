@@ -29,11 +29,6 @@ inline std::string contents(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-/// Whether a CSV cell is the number, bit by bit.
-inline bool same_float(const std::string& text, float value) {
-  return std::isnan(value) ? text == "nan" : std::strtof(text.c_str(), nullptr) == value;
-}
-
 /// A float32 npy file of two axes, read by a reader that knows nothing of the writer's.
 struct NpyArray {
   std::size_t rows = 0, columns = 0;

@@ -27,6 +27,11 @@ class FakeGpu {
     static std::string text = "cudaMalloc: no such luck";
     return text;
   }
+  /// How often it was asked to give back memory.
+  static std::atomic<int>& releases() {
+    static std::atomic<int> made{0};
+    return made;
+  }
   /// How often it was asked to compute.
   static std::atomic<int>& calls() {
     static std::atomic<int> made{0};
@@ -58,6 +63,13 @@ class FakeGpu {
     ConvbasisCudaTable table{};
     table.version = CONVBASIS_CUDA_VERSION;
     table.devices = find;
+    table.create_pool = [](int, ConvbasisCudaPool** pool, const ConvbasisCudaCall*) {
+      static int place;  // a pool of nothing
+      *pool = reinterpret_cast<ConvbasisCudaPool*>(&place);
+      return int{CONVBASIS_CUDA_DONE};
+    };
+    table.release_memory = [](ConvbasisCudaPool*) { ++releases(); };
+    table.destroy_pool = [](ConvbasisCudaPool*) {};
     table.exact_attention = [](const ConvbasisCudaHeads*, float* const*, int64_t, double* const*, const ConvbasisCudaCall* call) {
       return fail(call);
     };
