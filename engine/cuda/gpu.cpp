@@ -177,6 +177,10 @@ void Gpu::look_for_devices() {
     }
     status_.devices.push_back({device.name, device.major, device.minor, device.memory, device.free});
   }
+  if (status_.devices.empty()) {
+    status_ = {GpuStatus::Kind::no_device, "no GPU (the module found none)", {}};
+    return;
+  }
   status_.kind = GpuStatus::Kind::ready;
   status_.why = status_.devices.front().name + ", compute capability " + capability_of(found.front());
 }

@@ -147,6 +147,12 @@ TEST(CudaStatus, SaysWhatIsMissing) {
   EXPECT_EQ(status_on({.major = 6, .minor = 1}).kind, GpuStatus::Kind::too_old);
   EXPECT_THAT(status_on({.major = 7, .minor = 0}).why, HasSubstr("7.5 is the oldest"));
   EXPECT_TRUE(status_on({.major = 7, .minor = 5}).ready());
+  ConvbasisCudaTable empty = *table();
+  empty.devices = [](ConvbasisCudaDevice*, int, int* count, const ConvbasisCudaCall*) {
+    *count = 0;
+    return int{CONVBASIS_CUDA_DONE};
+  };
+  EXPECT_EQ(Gpu(&empty).status().kind, GpuStatus::Kind::no_device);
   const Gpu missing(std::filesystem::path("no_such_module.so"));
   EXPECT_EQ(missing.status().kind, GpuStatus::Kind::no_module);
   EXPECT_THAT(missing.status().why, HasSubstr("no_such_module.so"));
