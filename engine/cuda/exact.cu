@@ -32,13 +32,13 @@ class Attention {
         strips_of_a_head_((heads.n + sizes_.rows - 1) / sizes_.rows),
         upload_(workspace, false, 0, 0),
         bias_(upload_bias(heads, workspace)),
-        keys_(workspace, sizes_.count, sizes_.rows * width_, sizes_.rows * value_width_),
-        largest_(workspace.memory.take<float>(sizes_.rows)),
-        sum_(workspace.memory.take<float>(sizes_.rows)) {
+        keys_(workspace, sizes_.count, sizes_.longest * width_, sizes_.longest * value_width_),
+        largest_(workspace.memory.take<float>(sizes_.longest)),
+        sum_(workspace.memory.take<float>(sizes_.longest)) {
     for (Strip& strip : strips_) {
-      strip.query = workspace.memory.take<T>(sizes_.rows * width_);
-      strip.output = workspace.memory.take<float>(sizes_.rows * heads.d_v);
-      strip.lse = workspace.memory.take<double>(sizes_.rows);
+      strip.query = workspace.memory.take<T>(sizes_.longest * width_);
+      strip.output = workspace.memory.take<float>(sizes_.longest * heads.d_v);
+      strip.lse = workspace.memory.take<double>(sizes_.longest);
     }
   }
 

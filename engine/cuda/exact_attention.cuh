@@ -24,16 +24,16 @@ struct AttentionRows {
   float largest[tile_each], sum[tile_each], output[tile_each][columns];
 };
 
-/// Of the queries [first, first + 64) of the launch: nothing seen yet, or what the launch before left.
+/// Of the queries [first, first + 64) of the launch: nothing seen yet, or what the launch before left. Of rows past the end,
+/// which are there then, it left nothing, and nothing is kept.
 template <int columns, class T>
 __device__ inline void begin_rows(const DeviceHead<T>& head, const ExactAttentionOutput& out, int first,
                                   AttentionRows<columns>& rows) {
-  load_rows<columns>(head.begins ? nullptr : out.output, first, head.queries, out.d_v, rows.output);
+  load_rows<columns>(head.begins ? nullptr : out.output, first, out.d_v, rows.output);
   for (int i = 0; i < tile_each; ++i) {
     const int row = first + tile_each * thread_y() + i;
-    const bool known = !head.begins && row < head.queries;
-    rows.largest[i] = known ? out.largest[row] : -INFINITY;
-    rows.sum[i] = known ? out.sum[row] : 0.0F;
+    rows.largest[i] = head.begins ? -INFINITY : out.largest[row];
+    rows.sum[i] = head.begins ? 0.0F : out.sum[row];
   }
 }
 

@@ -22,15 +22,15 @@ class Gradients {
         pace_(workspace, poll),
         sizes_(choose_blocks(workspace, heads.n, needs())),
         blocks_((heads.n + sizes_.rows - 1) / sizes_.rows),
-        upload_(workspace, heads.half != 0, sizes_.rows, std::max(heads.d, heads.d_v)),
+        upload_(workspace, heads.half != 0, sizes_.longest, std::max(heads.d, heads.d_v)),
         bias_(upload_bias(heads, workspace)),
-        pairs_(workspace, sizes_.count, sizes_.rows * heads.d, sizes_.rows * heads.d_v),
-        output_(workspace.memory.take<float>(sizes_.rows * heads.d_v)),
+        pairs_(workspace, sizes_.count, sizes_.longest * heads.d, sizes_.longest * heads.d_v),
+        output_(workspace.memory.take<float>(sizes_.longest * heads.d_v)),
         lse_(workspace.memory.take<double>(heads.queries_of_a_key * heads.n)),
         delta_(workspace.memory.take<float>(heads.queries_of_a_key * heads.n)) {
     for (Strip& strip : strips_) {
-      strip.first = workspace.memory.take<float>(sizes_.rows * heads.d);
-      strip.second = workspace.memory.take<float>(sizes_.rows * heads.d_v);
+      strip.first = workspace.memory.take<float>(sizes_.longest * heads.d);
+      strip.second = workspace.memory.take<float>(sizes_.longest * heads.d_v);
     }
   }
 

@@ -16,7 +16,9 @@ BlockSizes choose_blocks(const Workspace& workspace, std::int64_t n, const Block
   for (;;) {
     const std::int64_t all = (n + rows - 1) / rows * needs.pairs_of_a_block + 1;
     const std::int64_t room = (budget - rows * needs.strip_bytes) / (rows * needs.pair_bytes);
-    if (room >= needs.least || rows == tile) return {rows, std::clamp(room, needs.least, std::max(needs.least, all))};
+    if (room >= needs.least || rows == tile) {
+      return {rows, std::min(rows, n), std::clamp(room, needs.least, std::max(needs.least, all))};
+    }
     rows = (rows / 2 + tile - 1) / tile * tile;
   }
 }

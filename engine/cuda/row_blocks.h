@@ -94,8 +94,9 @@ class Pace {
 
 /// How a call is cut.
 struct BlockSizes {
-  std::int64_t rows;   ///< of a block, a multiple of the kernels' tiles
-  std::int64_t count;  ///< pairs of blocks that are on the device at once
+  std::int64_t rows;     ///< of a block but for the last, a multiple of the kernels' tiles
+  std::int64_t longest;  ///< rows of the longest block: as many, or n where there is only one
+  std::int64_t count;    ///< pairs of blocks that are on the device at once
 };
 
 /// What a call needs of the device.

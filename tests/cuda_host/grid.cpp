@@ -121,25 +121,51 @@ std::string census(std::size_t count) {
          std::to_string(found[2]) + " at a warp operation" + first_warp + ", " + std::to_string(found[3]) + " have ended";
 }
 
-/// Lets warps go on whose lanes have all come to the same warp operation. True if there was one.
-bool release_warps(std::size_t count) {
-  bool any = false;
-  for (std::size_t first = 0; first < count; first += warp_size) {
-    const std::size_t last = first + warp_size;
-    std::size_t here = 0;
-    for (std::size_t i = first; i < last; ++i) here += machine().threads[i].state == State::at_warp ? 1U : 0U;
-    if (here != warp_size) continue;
-    for (std::size_t i = first; i < last; ++i) {
-      Thread& thread = machine().threads[i];
-      if (!same_place(thread.where, machine().threads[first].where)) {
-        fault("lanes of a warp are at different warp operations, " + place(machine().threads[first].where) + " and " +
-              place(thread.where));
-      }
-      thread.state = State::ready;
-    }
-    any = true;
+/// Lets a warp go on if all its lanes have come to the same warp operation.
+void release_warp(std::size_t first) {
+  for (std::size_t i = first; i < first + warp_size; ++i) {
+    if (machine().threads[i].state != State::at_warp) return;
   }
-  return any;
+  for (std::size_t i = first; i < first + warp_size; ++i) {
+    Thread& thread = machine().threads[i];
+    if (!same_place(thread.where, machine().threads[first].where)) {
+      fault("lanes of a warp are at different warp operations, " + place(machine().threads[first].where) + " and " +
+            place(thread.where));
+    }
+    thread.state = State::ready;
+  }
+}
+
+bool can_run(std::size_t first) {
+  const auto begin = machine().threads.begin() + static_cast<std::ptrdiff_t>(first);
+  return std::any_of(begin, begin + warp_size, [](const Thread& thread) { return thread.state == State::ready; });
+}
+
+/// The first thread of the warp that runs next: by the schedule the first or the last that can, which then runs as far as it gets
+/// before another does, or any. `count` when none can.
+std::size_t next_warp(std::size_t count, std::mt19937_64& random) {
+  std::vector<std::size_t> able;
+  for (std::size_t first = 0; first < count; first += warp_size) {
+    if (can_run(first)) able.push_back(first);
+  }
+  if (able.empty()) return count;
+  if (machine().schedule.order == Order::ascending) return able.front();
+  if (machine().schedule.order == Order::descending) return able.back();
+  return able[random() % able.size()];
+}
+
+/// Runs the threads of a warp until each waits or has ended.
+void run_warp(std::size_t first, std::mt19937_64& random) {
+  Machine& self = machine();
+  for (const std::size_t lane : ordered(warp_size, random)) {
+    Thread& thread = self.threads[first + lane];
+    if (thread.state != State::ready) continue;
+    self.running = &thread;
+    ++self.switches;
+    thread.fiber.resume();
+    if (thread.fiber.done()) thread.state = State::done;
+  }
+  release_warp(first);
 }
 
 /// Lets the block go on if all its threads have come to the same barrier.
@@ -180,16 +206,12 @@ void run_block(std::size_t count, std::size_t dynamic_bytes, std::mt19937_64& ra
     thread.fiber.start(&run_thread, nullptr);
   }
   for (;;) {
-    for (const std::size_t i : ordered(count, random)) {
-      Thread& thread = self.threads[i];
-      if (thread.state != State::ready) continue;
-      self.running = &thread;
-      ++self.switches;
-      thread.fiber.resume();
-      if (thread.fiber.done()) thread.state = State::done;
+    const std::size_t warp = next_warp(count, random);
+    if (warp < count) {
+      run_warp(warp, random);
+      continue;
     }
-    const bool released = release_warps(count);
-    if (released || release_barrier(count)) continue;
+    if (release_barrier(count)) continue;
     const auto is_done = [](const Thread& thread) { return thread.state == State::done; };
     if (std::all_of(self.threads.begin(), self.threads.begin() + static_cast<std::ptrdiff_t>(count), is_done)) break;
     fault("threads wait for others that never come: " + census(count));

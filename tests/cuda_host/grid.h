@@ -26,7 +26,8 @@ struct Position {
   unsigned x = 0, y = 0, z = 0;
 };
 
-/// In which order threads run between barriers, and blocks after each other.
+/// In which order threads run between barriers, and blocks after each other. Of several warps that can run, the first or the last
+/// one runs up to its barrier before another does, or any one up to its next warp operation.
 enum class Order { ascending, descending, random };
 struct Schedule {
   Order order = Order::ascending;

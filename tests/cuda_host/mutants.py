@@ -26,7 +26,7 @@ SWAPS = [("thread_x()", "thread_y()"), ("row", "column"), ("[i]", "[j]"), ("y + 
 
 
 def mutants_of(text):
-    """(kind, line number, mutated text) of every mutant of a kernel file."""
+    """(kind, line number, mutated text) of every mutant of a kernel file; of an index several, of which the first that compiles counts."""
     lines = text.split("\n")
 
     def changed(number, line):
@@ -53,10 +53,9 @@ def mutants_of(text):
                 rest = [one for one in found.group(2).split(" && ") if one != part] or ["true"]
                 yield "guard", number, changed(number, code.replace(found.group(2), " && ".join(rest)))
         if "[" in code and "__global__" not in code and "__device__" not in code:
-            for one, other in SWAPS:
-                if one in code:
-                    yield "index", number, changed(number, code.replace(one, other, 1))
-                    break
+            swapped = [changed(number, code.replace(one, other, 1)) for one, other in SWAPS if one in code]
+            if swapped:
+                yield "index", number, swapped
 
 
 class Builder:
@@ -88,7 +87,7 @@ class Builder:
             return "does not link"
         try:
             # The first failure is enough.
-            done = subprocess.run([str(program), "--gtest_fail_fast", "--gtest_throw_on_failure"], capture_output=True, text=True, timeout=PATIENCE)
+            done = subprocess.run([str(program), "--gtest_fail_fast"], capture_output=True, text=True, timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             return "does not end"
         if done.returncode == 0:
@@ -104,8 +103,15 @@ class Builder:
             new = {one for text in texts for one in re.findall(r'#include "cuda/([^"]+)"', text)} - found
         return found
 
-    def try_mutant(self, number, file, text):
-        folder = self.folder / str(number)
+    def try_mutant(self, number, file, texts):
+        for at, text in enumerate([texts] if isinstance(texts, str) else texts):
+            verdict = self.try_text(f"{number}.{at}", file, text)
+            if verdict != "does not compile":
+                break
+        return verdict
+
+    def try_text(self, number, file, text):
+        folder = self.folder / number
         (folder / "cuda").mkdir(parents=True)
         (folder / "cuda" / file).write_text(text)
         for other in (self.root / "engine/cuda").iterdir():  # the mutant's neighbours include it, so they stand beside it
