@@ -29,11 +29,12 @@ struct AttentionRows {
 template <int columns, class T>
 __device__ inline void begin_rows(const DeviceHead<T>& head, const ExactAttentionOutput& out, int first,
                                   AttentionRows<columns>& rows) {
-  load_rows<columns>(head.begins ? nullptr : out.output, first, out.d_v, rows.output);
+  load_rows<columns>(head.begins ? nullptr : out.output, first, head.queries, out.d_v, rows.output);
   for (int i = 0; i < tile_each; ++i) {
     const int row = first + tile_each * thread_y() + i;
-    rows.largest[i] = head.begins ? -INFINITY : out.largest[row];
-    rows.sum[i] = head.begins ? 0.0F : out.sum[row];
+    const bool known = !head.begins && row < head.queries;
+    rows.largest[i] = known ? out.largest[row] : -INFINITY;
+    rows.sum[i] = known ? out.sum[row] : 0.0F;
   }
 }
 

@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<columns>)
   const int first = last_tiles_first();
   const DeviceRows key{head.key, head.keys, head.d};
   float gradient[tile_each][columns];
-  load_rows<columns>(head.begins ? nullptr : query_gradient, first, head.d, gradient);
+  load_rows<columns>(head.begins ? nullptr : query_gradient, first, head.queries, head.d, gradient);
   for (int at = 0; tile_seen(head, first, at); at += tile_size) {
     const TilePart tile = tile_part<true>(head, a, first, at, {left, right});
     store_by_key(tile.entry, weight_tile);
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<columns>)
   const int width = of_value ? head.value_width : head.d;
   const DeviceRows rows{of_value ? a.output_gradient : head.query, head.queries, width};
   float gradient[tile_each][columns];
-  load_rows<columns>(head.begins ? nullptr : key_gradient, first, width, gradient);
+  load_rows<columns>(head.begins ? nullptr : key_gradient, first, head.keys, width, gradient);
   // Both begin at a multiple of 64: the tile on the diagonal is the first that sees the keys.
   const int seen_from = head.first_key + first - head.first_query;
   for (int at = seen_from > 0 ? seen_from : 0; at < head.queries; at += tile_size) {

@@ -111,14 +111,14 @@ __device__ inline void add_weighted_rows(const float* weight_tile, const DeviceR
   }
 }
 
-/// Fills what the threads hold with zeros, or with rows [first, first + 64) of source, which has whole tiles.
+/// Fills what the threads hold with zeros, or with rows [first, first + 64) of source, as far as it has them.
 template <int columns>
-__device__ inline void load_rows(const float* source, int first, int width, float (&held)[tile_each][columns]) {
+__device__ inline void load_rows(const float* source, int first, int rows, int width, float (&held)[tile_each][columns]) {
   for (int i = 0; i < tile_each; ++i) {
     const int row = first + tile_each * thread_y() + i;
     for (int c = 0; c < columns; ++c) {
       const int column = thread_x() + tile_side * c;
-      const bool inside = source != nullptr && column < width;
+      const bool inside = source != nullptr && row < rows && column < width;
       held[i][c] = inside ? source[row * width + column] : 0.0F;
     }
   }
