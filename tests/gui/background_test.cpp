@@ -6,6 +6,7 @@
 #include "attention/accelerator.h"
 #include "core/errors.h"
 #include "data/planted.h"
+#include "gui/support/wait_until.h"
 #include "view/error_target.h"
 
 #include <gmock/gmock.h>
@@ -23,15 +24,6 @@ namespace {
 using namespace std::chrono_literals;
 using convbasis::CurveRequest;
 using convbasis::RunContext;
-
-template <class Condition>
-void wait_until(const Condition& done) {
-  const auto deadline = std::chrono::steady_clock::now() + 60s;
-  while (!done()) {
-    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "it did not get there";
-    std::this_thread::sleep_for(1ms);
-  }
-}
 
 void hold_until_stopped(const std::stop_token& stop) {
   while (!stop.stop_requested()) std::this_thread::sleep_for(1ms);

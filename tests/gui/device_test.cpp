@@ -3,7 +3,8 @@
 
 #include "cli/process.h"
 #include "gui/support/fake_gpu.h"
-#include "gui/support/helper.h"
+#include "gui/support/counting_accelerator.h"
+#include "gui/support/wait_until.h"
 #include "state/accelerator_record.h"
 #include "state/device_choice.h"
 #include "state/provenance.h"
@@ -33,15 +34,6 @@ using ::testing::StartsWith;
 constexpr DeviceWish automatic{};
 constexpr DeviceWish cpu{DeviceWish::Kind::cpu};
 constexpr DeviceWish gpu(int number) { return {DeviceWish::Kind::gpu, number}; }
-
-template <class Condition>
-void wait_until(const Condition& done) {
-  const auto deadline = std::chrono::steady_clock::now() + 120s;
-  while (!done()) {
-    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "it did not get there";
-    std::this_thread::sleep_for(1ms);
-  }
-}
 
 TEST(DeviceWish, HasTheWordsOfTheCommandLine) {
   for (const auto& [text, wish] :
@@ -246,7 +238,7 @@ class SessionOnDevices : public ::testing::Test {
     return {gpu(0), std::move(helper), smallest, true};
   }
 
-  std::shared_ptr<Helper> helper_ = std::make_shared<Helper>("GPU 0 (helper)");
+  std::shared_ptr<CountingAccelerator> helper_ = std::make_shared<CountingAccelerator>("GPU 0 (helper)");
   Session session_{[] {}};
 };
 
@@ -452,7 +444,7 @@ TEST_F(SessionOnDevices, TheModulesOwnKernelsGiveWhatTheCommandLineGives) {
 }
 
 TEST(AcceleratorRecord, RemembersOnlyWhatWasDone) {
-  const auto helper = std::make_shared<Helper>("helper");
+  const auto helper = std::make_shared<CountingAccelerator>("helper");
   const AcceleratorRecord record(helper);
   EXPECT_EQ(record.name(), "helper");
   convbasis::HeadTensors<float> head;

@@ -3,7 +3,8 @@
 
 #include "cli/process.h"
 #include "data/planted.h"
-#include "gui/support/helper.h"
+#include "gui/support/counting_accelerator.h"
+#include "gui/support/wait_until.h"
 #include "state/head_gradients.h"
 #include "state/training_runner.h"
 #include "state/training_times.h"
@@ -21,15 +22,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using State = TrainingView::State;
-
-template <class Condition>
-void wait_until(const Condition& done) {
-  const auto deadline = std::chrono::steady_clock::now() + 60s;
-  while (!done()) {
-    ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "it did not get there";
-    std::this_thread::sleep_for(1ms);
-  }
-}
 
 TrainingRequest small_request(Precision precision) {
   TrainingRequest request;
@@ -49,7 +41,7 @@ class OnDevice : public ::testing::Test {
     wait_until([&] { return runner_.view().state == State::done; });
   }
 
-  std::shared_ptr<Helper> helper_ = std::make_shared<Helper>("GPU 0 (helper)");
+  std::shared_ptr<CountingAccelerator> helper_ = std::make_shared<CountingAccelerator>("GPU 0 (helper)");
   TrainingRunner runner_{[] {}};
 };
 

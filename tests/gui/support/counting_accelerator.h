@@ -14,9 +14,9 @@
 namespace convscope {
 
 /// Leaves products of a conv basis to the CPU. Thread-safe.
-class Helper : public convbasis::Accelerator {
+class CountingAccelerator : public convbasis::Accelerator {
  public:
-  explicit Helper(std::string name) : name_(std::move(name)) {}
+  explicit CountingAccelerator(std::string name) : name_(std::move(name)) {}
 
   std::string name() const override { return name_; }
   bool exact_attention(const convbasis::HeadView<float>& head, convbasis::MutableMatrixView<float> output, std::span<double> lse,
