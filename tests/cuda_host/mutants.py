@@ -25,6 +25,28 @@ SWAPS = [("thread_x()", "thread_y()"), ("row", "column"), ("[i]", "[j]"), ("y + 
          ("key_head", "head"), ("real", "imaginary"), ("+ shift", "- shift"), ("range[o].shift", "range[0].shift"), ("weight[i]", "weight[0]")]
 
 
+DECLARATION = r" *[\w:<>, ]+ \w+(\[\w+\])+;"
+INDEX = r"((?:[(&!*=<>+-] ?|\. ?|^ *)(?:\w+\.)*\w+)\[[^\[\]]+\]"
+
+
+def condition_of(code):
+    """Where the condition of the line's first `if` begins and ends; None without one."""
+    found = re.search(r"\bif (constexpr )?\(", code)
+    if not found:
+        return None
+    depth = 1
+    for at in range(found.end(), len(code)):
+        depth += {"(": 1, ")": -1}.get(code[at], 0)
+        if depth == 0:
+            return found.end(), at
+    return None
+
+
+def with_condition(code, condition, before):
+    begin, end = condition
+    return f"{code[:begin]}{before}({code[begin:end]}){code[end:]}"
+
+
 def mutants_of(text):
     """(kind, line number, mutated text) of every mutant of a kernel file; of an index several, of which the first that compiles counts."""
     lines = text.split("\n")
@@ -43,17 +65,22 @@ def mutants_of(text):
             continue
         if "__syncthreads();" in code:
             yield "barrier", number, changed(number, line.replace("__syncthreads();", ""))
-        if re.search(r"if \(.*\) (continue|return)", code):
-            yield "guard", number, changed(number, re.sub(r"if \((.*)\) (continue|return)", r"if (false && (\1)) \2", code))
-        elif re.search(r"if \(.*<.*\) ", code) and "constexpr" not in code:
-            yield "guard", number, changed(number, re.sub(r"if \((.*)\) ", r"if (true || (\1)) ", code, count=1))
+        condition = condition_of(code)
+        if condition and re.match(r" (continue|return)", code[condition[1] + 1 :]):
+            yield "guard", number, changed(number, with_condition(code, condition, "false && "))
+        elif condition and "<" in code[slice(*condition)] and not code.strip().startswith(("if constexpr", "for")):
+            yield "guard", number, changed(number, with_condition(code, condition, "true || "))
         found = re.search(r"const bool (inside|seen|exists) = (.*);", code)
         if found:
             for part in found.group(2).split(" && "):
                 rest = [one for one in found.group(2).split(" && ") if one != part] or ["true"]
                 yield "guard", number, changed(number, code.replace(found.group(2), " && ".join(rest)))
-        if "[" in code and "__global__" not in code and "__device__" not in code:
+        # Not of declarations, nor of bounds of loops, which only leave out what is 0.
+        bound = code.strip().startswith("for (") and code.strip().endswith("{") and " : " not in code
+        if "[" in code and "__global__" not in code and "__device__" not in code and not bound and not re.match(DECLARATION, code):
             swapped = [changed(number, code.replace(one, other, 1)) for one, other in SWAPS if one in code]
+            if re.search(INDEX, code):
+                swapped.append(changed(number, re.sub(INDEX, r"\1[0]", code, count=1)))
             if swapped:
                 yield "index", number, swapped
 
