@@ -17,6 +17,13 @@
   type* const name = static_cast<type*>(::cuda_host::shared_array(&name##_site, sizeof(type) * (count)))
 #endif
 
+/// Before a loop: nvcc does not unroll it.
+#ifdef __CUDACC__
+#define CONVBASIS_ROLLED _Pragma("unroll 1")
+#else
+#define CONVBASIS_ROLLED
+#endif
+
 namespace convbasis::cuda {
 
 /// Memory whose size the launch gave.

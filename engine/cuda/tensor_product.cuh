@@ -1,7 +1,8 @@
 /// \file
 /// Products of tiles of 64 x 64 halves on tensor cores: the seam to them. Warps hold pieces of 16 x 16 together, whose layout
-/// over lanes is the compiler's own; numbers go in and out through shared memory. Products of halves are exact in float, in which
-/// sums are kept.
+/// over lanes is the compiler's own; numbers go in and out through shared memory. Products of halves are exact in float. Tensor
+/// cores cut sums off instead of rounding them, and lose the more the more they add to: so they sum 16 products from 0, and what
+/// adds that up rounds.
 #pragma once
 
 #include "cuda/exact_tiles.cuh"
@@ -51,13 +52,18 @@ class WarpSums {
     using Layout = std::conditional_t<transposed, wmma::col_major, wmma::row_major>;
     wmma::fragment<wmma::matrix_a, piece, piece, piece, Half, wmma::row_major> rows[lefts];
     wmma::fragment<wmma::matrix_b, piece, piece, piece, Half, Layout> columns;
+    // Or pieces that are loaded early take registers that there are not.
+    CONVBASIS_ROLLED
     for (int k = 0; k < depth; k += piece) {
       for (int l = 0; l < lefts; ++l) wmma::load_matrix_sync(rows[l], left[l] + first_row() * half_pitch + k, half_pitch);
       for (int p = 0; p < pieces; ++p) {
         const int column = first_column() + piece * p;
         const int at = transposed ? column * half_pitch + k : k * half_pitch + column;
         wmma::load_matrix_sync(columns, right + at, half_pitch);
-        for (int l = 0; l < lefts; ++l) wmma::mma_sync(sums_[p], rows[l], columns, sums_[p]);
+        Sums part;
+        wmma::fill_fragment(part, 0.0F);
+        for (int l = 0; l < lefts; ++l) wmma::mma_sync(part, rows[l], columns, part);
+        for (int i = 0; i < part.num_elements; ++i) sums_[p].x[i] += part.x[i];
       }
     }
   }
@@ -70,13 +76,14 @@ class WarpSums {
   }
 
  private:
+  using Sums = wmma::fragment<wmma::accumulator, piece, piece, piece, float>;
   static constexpr int pieces = 2;
   static constexpr int warp_size = 32;
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / warp_size; }
   __device__ static int first_row() { return warp() / 2 * piece; }
   __device__ static int first_column() { return warp() % 2 * piece * pieces; }
 
-  wmma::fragment<wmma::accumulator, piece, piece, piece, float> sums_[pieces];
+  Sums sums_[pieces];
 };
 
 }  // namespace convbasis::cuda

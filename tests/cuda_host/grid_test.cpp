@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <mma.h>
 
 #include <cmath>
 #include <numeric>
@@ -152,6 +153,21 @@ TEST(Grid, Votes) {
     run(&votes, dim3(1), dim3(32), result.data());
     EXPECT_EQ(result, (std::vector<unsigned>{0x49249249U, 1, 0, 5}));
   });
+}
+
+TEST(TensorCores, CutSumsOff) {
+  using nvcuda::wmma::sum_of_five;
+  const float one[] = {1.0F, 1.0F, 1.0F, 1.0F};
+  const float half_ulp = 0x1p-24F;  // of a number in [1, 2)
+  const float four[] = {half_ulp, half_ulp, half_ulp, half_ulp};
+  EXPECT_EQ(sum_of_five(0.0F, four, one), 0x1p-22F);
+  EXPECT_EQ(sum_of_five(1.0F, four, one), 1.0F);  // each is cut off before they are added
+  const float below[] = {-half_ulp, -half_ulp, -half_ulp, -half_ulp};
+  EXPECT_EQ(sum_of_five(1.0F, below, one), 1.0F);
+  const float two[] = {1.0F, 1.0F + 0x3p-23F, 0.0F, 0.0F};
+  EXPECT_EQ(sum_of_five(0.0F, two, one), 2.0F + 0x1p-22F);  // the sum is cut off, too
+  EXPECT_TRUE(std::isnan(sum_of_five(NAN, one, one)));
+  EXPECT_EQ(sum_of_five(0.0F, one, below), -0x1p-22F);
 }
 
 TEST(DeviceMemory, IsPoisonedAndBoundsAreKnown) {
