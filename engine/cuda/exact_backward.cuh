@@ -58,13 +58,15 @@ __device__ inline TilePart tile_part(const DeviceHead<float>& head, const ExactB
   for (int i = 0; i < tile_each; ++i) {
     const int query = row + tile_each * thread_y() + i;
     const bool exists = query < head.queries;
-    const float lse = exists ? static_cast<float>(a.lse[query]) : 0.0F;
+    const double lse = exists ? a.lse[query] : 0.0;
+    const auto high = static_cast<float>(lse);  // two floats have its digits, and subtracting them is exact enough
+    const auto low = static_cast<float>(lse - high);
     const float delta = exists && gradient ? a.delta[query] : 0.0F;
     for (int j = 0; j < tile_each; ++j) {
       const int key = head.first_key + column + thread_x() + tile_side * j;
       const bool seen = exists && key <= head.first_query + query;
       float& entry = tile.entry[i][j];
-      entry = seen ? expf(score_of(head, entry, head.first_query + query, key) - lse) : 0.0F;
+      entry = seen ? expf(score_of(head, entry, head.first_query + query, key) - high - low) : 0.0F;
       if constexpr (gradient) entry *= product.entry[i][j] - delta;
     }
   }
