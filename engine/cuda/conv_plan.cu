@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <numeric>
+#include <string>
 #include <vector>
 
 namespace convbasis::cuda {
@@ -102,6 +104,13 @@ ConvPlan::State::State(const ConvbasisCudaWeights& weights, Workspace& workspace
 /// As the constructor of basis/partitioned: the spectra of a segment's lag blocks stand one after the other.
 void ConvPlan::State::lay_out(const ConvbasisCudaWeights& weights, Transfers& transfers) {
   const std::int64_t blocks = (n_ + block_ - 1) / block_;
+  constexpr std::int64_t most = 65535;  // of a grid along its last sides
+  if (blocks > most || weights.pieces > most) {
+    throw DeviceError("FFT blocks of " + std::to_string(block_) + " numbers are " + std::to_string(blocks) + ", in " +
+                          std::to_string(weights.pieces) + " pieces; a GPU takes up to " + std::to_string(most) +
+                          ": choose larger blocks",
+                      false);
+  }
   std::vector<DeviceRange> pieces, all_blocks;
   std::vector<int> lag_index;  // of a piece: the spectrum of its lag block t is lag_index + (p - q); already minus q
   std::int64_t spectra = 0, first_of_segment = 0;
@@ -185,7 +194,8 @@ class ConvPlan::Product {
         columns_(columns_at_once()),
         upload_(workspace, value.half, plan.n(), columns_),
         inputs_(workspace.memory.take<Complex>(inputs() * plan.block() * columns_)),
-        sums_(workspace.memory.take<Complex>(outputs() * plan.block() * columns_)) {
+        sums_(workspace.memory.take<Complex>(outputs() * plan.block() * columns_)),
+        partial_(workspace.memory.take<float>(transpose ? parts() * direct_count() * columns_ : 0)) {
     for (Block& block : blocks_) {
       block.value = workspace.memory.take<float>(plan.n() * columns_);
       block.direct_value = workspace.memory.take<float>(transpose ? 0 : direct_count() * columns_);
@@ -217,13 +227,22 @@ class ConvPlan::Product {
   std::int64_t width_of(std::int64_t number) const { return std::min(columns_, value_.width - number * columns_); }
   Block& block_of(std::int64_t number) { return blocks_[static_cast<std::size_t>(number % 2)]; }
 
-  /// As many as fit into what the device has left, at most 64.
+  /// Parts of the rows that the transposed product of the direct columns is summed in: enough to keep a GPU at work, and few
+  /// enough to add.
+  std::int64_t part_rows() const {
+    constexpr std::int64_t most_parts = 64, least_rows = 1024;
+    return std::max(least_rows, (plan_.n() + most_parts * tile_size - 1) / (most_parts * tile_size) * tile_size);
+  }
+  std::int64_t parts() const { return (plan_.n() + part_rows() - 1) / part_rows(); }
+
+  /// As many as fit into what the device has left, and as kernels that count numbers with 32 bits take; at most 64.
   std::int64_t columns_at_once() const {
-    constexpr std::int64_t most = 64;
+    const std::int64_t most = std::clamp<std::int64_t>(std::numeric_limits<int>::max() / plan_.n(), 1, 64);
     std::size_t free = 0, total = 0;
     check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
     const std::int64_t spectra = plan_.block() * (inputs() + outputs()) * static_cast<std::int64_t>(sizeof(Complex));
-    const std::int64_t rows = (4 * plan_.n() + 2 * direct_count()) * static_cast<std::int64_t>(sizeof(float));
+    const std::int64_t direct = (transpose_ ? parts() : 2) * direct_count();
+    const std::int64_t rows = (4 * plan_.n() + direct) * static_cast<std::int64_t>(sizeof(float));
     const std::int64_t narrow = value_.half ? plan_.n() * static_cast<std::int64_t>(sizeof(Half)) : 0;
     const auto available = static_cast<std::int64_t>(free + workspace_.memory.bytes());
     const std::int64_t room = (available - available / 5) / (spectra + rows + narrow);  // a fifth stays free
@@ -281,8 +300,14 @@ class ConvPlan::Product {
                                     static_cast<int>(plan_.n()),
                                     width,
                                     plan_.row_factor(),
-                                    own.output};
-    check(launch_direct_product(arguments, transpose_, workspace_.compute), "direct_product");
+                                    own.output,
+                                    static_cast<int>(part_rows()),
+                                    partial_};
+    if (transpose_) {
+      check(launch_direct_transpose(arguments, static_cast<int>(parts()), workspace_.compute), "direct_transpose");
+    } else {
+      check(launch_direct_product(arguments, workspace_.compute), "direct_product");
+    }
   }
 
   void fetch(std::int64_t number, float* output, std::int64_t stride) {
@@ -300,6 +325,7 @@ class ConvPlan::Product {
   RowUpload upload_;
   Complex* inputs_;
   Complex* sums_;
+  float* partial_;
   std::array<Block, 2> blocks_;
 };
 

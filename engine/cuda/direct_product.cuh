@@ -20,12 +20,25 @@ struct DirectArguments {
   int n, width;         ///< width at most 256
   const float* factor;  ///< of output rows, or of value rows for the transposed product; may be null
   float* output;        ///< n x width
+  // For the transposed product: its columns are few, and a block that took all rows of its own would be one of a few at work.
+  int part_rows = 0;         ///< whole tiles
+  float* partial = nullptr;  ///< by part, listed column, number
 };
 
+/// A of a row and the column at this place of the list; 0 past the ends and above the diagonal.
 __device__ inline float direct_weight(const DirectArguments& a, int row, int at) {
   if (at >= a.count || row >= a.n) return 0.0F;
   const DirectColumn column = a.columns[at];
   return row >= column.column ? a.lags[column.position + (row - column.column)] : 0.0F;
+}
+
+/// A thread's part of the tile of rows from `row` on and listed columns from `at` on.
+__device__ inline void direct_weights(const DirectArguments& a, int row, int at, float (&part)[tile_each][tile_each]) {
+  for (int i = 0; i < tile_each; ++i) {
+    for (int j = 0; j < tile_each; ++j) {
+      part[i][j] = direct_weight(a, row + tile_each * thread_y() + i, at + thread_x() + tile_side * j);
+    }
+  }
 }
 
 /// output row i += factor_i sum over the columns. 64 rows a block.
@@ -40,13 +53,9 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<columns>) direct_
   }
   const DeviceRows value{a.value, a.count, a.width};
   for (int at = 0; at < a.count && a.columns[at].column < first + tile_size; at += tile_size) {
-    for (int i = 0; i < tile_each; ++i) {
-      for (int j = 0; j < tile_each; ++j) {
-        const int row = tile_each * thread_y() + i;
-        const int column = thread_x() + tile_side * j;
-        weight_tile[column * tile_pitch + row] = direct_weight(a, first + row, at + column);
-      }
-    }
+    float weight[tile_each][tile_each];
+    direct_weights(a, first, at, weight);
+    store_by_key(weight, weight_tile);
     add_weighted_rows<columns>(weight_tile, value, at, row_tile, sum);
     __syncthreads();  // the last weights are read
   }
@@ -61,46 +70,61 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<columns>) direct_
   }
 }
 
-/// output row j = sum over rows i of A_ij factor_i value row i, for the listed columns j. 64 columns a block.
+/// partial[p][j] = sum over rows i of part p of A_ij factor_i value row i, for the listed columns j. 64 columns a block.
 template <int columns>
 __global__ void __launch_bounds__(tile_threads, blocks_at_once<columns>) direct_transpose_kernel(DirectArguments a) {
   CONVBASIS_SHARED(float, weight_tile, tile_size* tile_pitch);
   CONVBASIS_SHARED(float, row_tile, sum_depth* columns* tile_side);
   const int first = static_cast<int>(blockIdx.x) * tile_size;
+  const int begin = static_cast<int>(blockIdx.y) * a.part_rows;
+  const int end = a.n - begin < a.part_rows ? a.n : begin + a.part_rows;
+  const int seen_from = a.columns[first].column / tile_size * tile_size;
   float sum[tile_each][columns];
   for (auto& row : sum) {
     for (float& one : row) one = 0.0F;
   }
   const DeviceRows value{a.value, a.n, a.width};
-  for (int at = a.columns[first].column / tile_size * tile_size; at < a.n; at += tile_size) {
+  for (int at = seen_from > begin ? seen_from : begin; at < end; at += tile_size) {
+    float weight[tile_each][tile_each];
+    direct_weights(a, at, first, weight);
     for (int i = 0; i < tile_each; ++i) {
-      for (int j = 0; j < tile_each; ++j) {
-        const int row = tile_each * thread_y() + i;
-        const int column = thread_x() + tile_side * j;
-        const float factor = a.factor != nullptr && at + row < a.n ? a.factor[at + row] : 1.0F;
-        weight_tile[row * tile_pitch + column] = factor * direct_weight(a, at + row, first + column);
-      }
+      const int row = at + tile_each * thread_y() + i;
+      const float factor = a.factor != nullptr && row < a.n ? a.factor[row] : 1.0F;
+      for (float& one : weight[i]) one *= factor;
     }
+    store_by_query(weight, weight_tile);
     add_weighted_rows<columns>(weight_tile, value, at, row_tile, sum);
     __syncthreads();  // the last weights are read
   }
-  for (int i = 0; i < tile_each; ++i) {
-    const int at = first + tile_each * thread_y() + i;
-    if (at >= a.count) continue;
-    for (int c = 0; c < columns; ++c) {
-      const int column = thread_x() + tile_side * c;
-      if (column < a.width) a.output[static_cast<std::size_t>(a.columns[at].column) * a.width + column] = sum[i][c];
-    }
-  }
+  const std::size_t part = static_cast<std::size_t>(blockIdx.y) * a.count * a.width;
+  store_rows<columns>(sum, 1.0F, first, a.count, a.width, a.partial + part);
 }
 
-inline cudaError_t launch_direct_product(const DirectArguments& arguments, bool transpose, cudaStream_t stream) {
-  const dim3 grid(tiles_of(transpose ? arguments.count : arguments.n));
+/// output row j = the sum over the parts, in their order, for the listed columns j.
+__global__ void add_parts_kernel(DirectArguments a, int parts) {
+  const int at = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (at >= a.count * a.width) return;
+  float sum = 0.0F;
+  for (int part = 0; part < parts; ++part) sum += a.partial[static_cast<std::size_t>(part) * a.count * a.width + at];
+  a.output[static_cast<std::size_t>(a.columns[at / a.width].column) * a.width + at % a.width] = sum;
+}
+
+inline cudaError_t launch_direct_product(const DirectArguments& arguments, cudaStream_t stream) {
   return with_columns(arguments.width, [&](auto columns) {
-    return launch(transpose ? "direct_transpose" : "direct_product",
-                  transpose ? &direct_transpose_kernel<columns> : &direct_product_kernel<columns>, grid, dim3(tile_threads), 0,
-                  stream, arguments);
+    return launch("direct_product", &direct_product_kernel<columns>, dim3(tiles_of(arguments.n)), dim3(tile_threads), 0, stream,
+                  arguments);
   });
+}
+
+inline cudaError_t launch_direct_transpose(const DirectArguments& arguments, int parts, cudaStream_t stream) {
+  const dim3 grid(tiles_of(arguments.count), static_cast<unsigned>(parts));
+  const cudaError_t error = with_columns(arguments.width, [&](auto columns) {
+    return launch("direct_transpose", &direct_transpose_kernel<columns>, grid, dim3(tile_threads), 0, stream, arguments);
+  });
+  if (error != cudaSuccess) return error;
+  const int numbers = arguments.count * arguments.width;
+  return launch("add_parts", &add_parts_kernel, dim3(static_cast<unsigned>((numbers + tile_threads - 1) / tile_threads)),
+                dim3(tile_threads), 0, stream, arguments, parts);
 }
 
 }  // namespace convbasis::cuda

@@ -38,9 +38,10 @@ __device__ inline int thread_x() { return static_cast<int>(threadIdx.x) % tile_s
 
 /// Rows [first, first + 64) and columns [column, column + 32) of source, transposed, zero outside of it.
 __device__ inline void load_transposed(const DeviceRows& source, int first, int column, float* target) {
+  constexpr int run = 8;  // neighbours that a warp reads of each of four rows: 32 bytes, and on the way out 32 banks
   for (int at = static_cast<int>(threadIdx.x); at < tile_size * product_depth; at += tile_threads) {
-    const int row = at / product_depth;
-    const int depth = at % product_depth;
+    const int row = at / run % tile_size;
+    const int depth = at / (run * tile_size) * run + at % run;
     const bool inside = first + row < source.rows && column + depth < source.width;
     target[depth * tile_pitch + row] = inside ? source.data[(first + row) * source.width + column + depth] : 0.0F;
   }
@@ -71,10 +72,18 @@ __device__ inline void multiply_tile(const DeviceRows& left, int left_first, con
   }
 }
 
+/// Four neighbours in shared memory, written at once: one by one, lanes would meet in the same banks.
+struct alignas(16) FourFloats {
+  float number[tile_each];
+};
+
 /// Writes a thread's part of a tile for add_weighted_rows(): by key then query, or by query then key.
 __device__ inline void store_by_key(const float (&part)[tile_each][tile_each], float* tile) {
-  for (int i = 0; i < tile_each; ++i) {
-    for (int j = 0; j < tile_each; ++j) tile[(thread_x() + tile_side * j) * tile_pitch + tile_each * thread_y() + i] = part[i][j];
+  for (int j = 0; j < tile_each; ++j) {
+    FourFloats of_a_key;
+    for (int i = 0; i < tile_each; ++i) of_a_key.number[i] = part[i][j];
+    float* to = tile + (thread_x() + tile_side * j) * tile_pitch + tile_each * thread_y();
+    *reinterpret_cast<FourFloats*>(to) = of_a_key;
   }
 }
 __device__ inline void store_by_query(const float (&part)[tile_each][tile_each], float* tile) {

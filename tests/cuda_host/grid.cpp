@@ -252,7 +252,10 @@ void run_grid(const Dim3& grid, const Dim3& block, std::size_t dynamic_shared_by
   Machine& self = machine();
   self.block_position = {};
   const std::size_t count = block.count();
-  if (count == 0 || count > most_threads || grid.count() == 0) fault("a launch of an impossible size");
+  constexpr unsigned most_high = 65535;  // blocks along y, and along z
+  if (count == 0 || count > most_threads || grid.count() == 0 || grid.y > most_high || grid.z > most_high) {
+    fault("a launch of an impossible size");
+  }
   if (count % warp_size != 0) fault("a block of " + std::to_string(count) + " threads; kernels here use whole warps");
   while (self.threads.size() < count) self.threads.emplace_back();
   self.grid = grid;

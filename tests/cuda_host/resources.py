@@ -31,7 +31,7 @@ MOST_STATIC_SHARED = 48 << 10
 
 # Threads a block, as the launch_...() function of each kernel has them; none is given dynamic shared memory.
 THREADS = {"exact_attention": 256, "half_attention": 256, "output_products": 256, "query_gradient": 256, "key_gradient": 256, "score_columns": 256,
-           "direct_product": 256, "direct_transpose": 256, "twist_lags": 256, "twist_columns": 256, "untwist_columns": 256,
+           "direct_product": 256, "direct_transpose": 256, "add_parts": 256, "twist_lags": 256, "twist_columns": 256, "untwist_columns": 256,
            "accumulate_products": 128, "widen": 256}
 
 
