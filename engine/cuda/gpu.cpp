@@ -121,7 +121,8 @@ struct OneHead {
   ConvbasisCudaHeads heads;
 };
 
-std::string capability_of(const ConvbasisCudaDevice& device) {
+template <class Device>
+std::string capability_of(const Device& device) {
   return std::to_string(device.major) + "." + std::to_string(device.minor);
 }
 
@@ -132,7 +133,8 @@ bool old_device(const ConvbasisCudaDevice& device) {
 }  // namespace
 
 Gpu::Gpu(const std::filesystem::path& path) {
-  library_ = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  // CUDA's runtime in it does not stand being unloaded while threads have used it.
+  library_ = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (library_ == nullptr) {
     status_ = {GpuStatus::Kind::no_module, std::string("no GPU module: ") + dlerror(), {}};
     return;
@@ -169,20 +171,20 @@ void Gpu::look_for_devices() {
   }
   for (int d = 0; d < std::min(count, most_devices); ++d) {
     const ConvbasisCudaDevice& device = found[static_cast<std::size_t>(d)];
-    if (old_device(device)) {
-      status_ = {GpuStatus::Kind::too_old,
-                 std::string(device.name) + " has compute capability " + capability_of(device) + "; 7.5 is the oldest that does",
-                 {}};
-      return;
+    if (!old_device(device)) {
+      status_.devices.push_back({device.name, device.major, device.minor, device.memory, d});
+    } else if (status_.why.empty()) {
+      status_.kind = GpuStatus::Kind::too_old;
+      status_.why =
+          std::string(device.name) + " has compute capability " + capability_of(device) + "; 7.5 is the oldest that does";
     }
-    status_.devices.push_back({device.name, device.major, device.minor, device.memory, device.free});
   }
-  if (status_.devices.empty()) {
+  if (!status_.devices.empty()) {
+    status_.kind = GpuStatus::Kind::ready;
+    status_.why = status_.devices.front().name + ", compute capability " + capability_of(status_.devices.front());
+  } else if (status_.why.empty()) {
     status_ = {GpuStatus::Kind::no_device, "no GPU (the module found none)", {}};
-    return;
   }
-  status_.kind = GpuStatus::Kind::ready;
-  status_.why = status_.devices.front().name + ", compute capability " + capability_of(found.front());
 }
 
 void Gpu::require_device(int device) const {
@@ -199,7 +201,8 @@ ConvbasisCudaPool* Gpu::pool(int device) const {
   if (found == nullptr) {
     const RunContext context;
     const Call call(nullptr, context);
-    call.require_done(table_->create_pool(device, &found, call.get()));
+    const int ordinal = status_.devices[static_cast<std::size_t>(device)].ordinal;
+    call.require_done(table_->create_pool(ordinal, &found, call.get()));
   }
   return found;
 }

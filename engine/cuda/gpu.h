@@ -35,8 +35,9 @@ class GpuError : public Error {
 
 struct GpuDevice {
   std::string name;
-  int major = 0, minor = 0;            ///< compute capability
-  std::uint64_t memory = 0, free = 0;  ///< bytes
+  int major = 0, minor = 0;  ///< compute capability
+  std::uint64_t memory = 0;  ///< bytes
+  int ordinal = 0;           ///< the number that CUDA gives it, which counts those that are too old, too
 };
 
 /// What there is to compute on, and if nothing, why.
@@ -44,7 +45,7 @@ struct GpuStatus {
   enum class Kind { ready, no_module, no_driver, no_device, too_old };
   Kind kind = Kind::no_module;
   std::string why;                 ///< one line for people
-  std::vector<GpuDevice> devices;  ///< when ready
+  std::vector<GpuDevice> devices;  ///< when ready: those that the module can compute on
 
   bool ready() const { return kind == Kind::ready; }
 };

@@ -74,6 +74,7 @@ int with_workspace(const ConvbasisCudaCall& call, const Work& work) noexcept {
   return guarded(call, once);
 }
 
+/// Asks nothing of a device that it must be at work for: that takes memory of each, and one that is busy would refuse.
 int devices(ConvbasisCudaDevice* found, int capacity, int* count, const ConvbasisCudaCall* call) {
   *count = 0;
   try {
@@ -84,11 +85,7 @@ int devices(ConvbasisCudaDevice* found, int capacity, int* count, const Convbasi
       std::snprintf(found[d].name, sizeof found[d].name, "%s", properties.name);
       found[d].major = properties.major;
       found[d].minor = properties.minor;
-      std::size_t free = 0, total = 0;
-      check(cudaSetDevice(d), "cudaSetDevice");
-      check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-      found[d].memory = total;
-      found[d].free = free;
+      found[d].memory = properties.totalGlobalMem;
     }
     return CONVBASIS_CUDA_DONE;
   } catch (const std::exception& error) {

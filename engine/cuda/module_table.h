@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /// Raised whenever a struct or a function here changes. The module answers to its own version alone.
-#define CONVBASIS_CUDA_VERSION 2
+#define CONVBASIS_CUDA_VERSION 3
 
 enum ConvbasisCudaResult {
   CONVBASIS_CUDA_DONE = 0,
@@ -39,8 +39,8 @@ typedef struct ConvbasisCudaCall {
 
 typedef struct ConvbasisCudaDevice {
   char name[256];
-  int major, minor;       ///< compute capability
-  uint64_t memory, free;  ///< bytes
+  int major, minor;  ///< compute capability
+  uint64_t memory;   ///< bytes
 } ConvbasisCudaDevice;
 
 /// Heads that share n, d, d_v, scale and bias. Rows of a matrix are `stride` numbers apart, all of width d or d_v.

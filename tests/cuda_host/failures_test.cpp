@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <functional>
 #include <set>
 #include <stop_token>
@@ -48,7 +49,7 @@ class Work {
 
 /// Memory that cannot be had is tried again with nothing kept, which these calls then find.
 bool is_memory(const std::string& call) {
-  return call == "cudaMalloc" || call == "cudaMallocHost" || call == "cufftMakePlanMany64";
+  return call == "cudaMalloc" || call == "cudaMallocHost" || call == "cufftCreate" || call == "cufftMakePlanMany64";
 }
 
 TEST(CudaFailures, EveryCallMayFail) {
@@ -120,6 +121,18 @@ TEST(CudaFailures, DeviceTooSmall) {
   cuda_host::set_machine({});
 }
 
+TEST(CudaFailures, MoreBlocksThanAGridHas) {
+  Rng rng(4);
+  const auto weights = std::make_shared<const ConvWeights<float>>(exponentiate(uniform_basis<float>(1048577, {0}, rng, 1.0)));
+  const Gpu gpu(table());
+  try {
+    gpu.plan(0, weights, 1, 16);
+    FAIL() << "65537 blocks were taken";
+  } catch (const GpuError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("65537, in 65537 pieces; a GPU takes up to 65535: choose larger blocks"));
+  }
+}
+
 TEST(CudaFailures, StoppedWorkLeavesNothing) {
   const Work work;
   const Gpu gpu(table());
@@ -157,6 +170,39 @@ TEST(CudaStatus, SaysWhatIsMissing) {
   EXPECT_EQ(missing.status().kind, GpuStatus::Kind::no_module);
   EXPECT_THAT(missing.status().why, HasSubstr("no_such_module.so"));
   EXPECT_EQ(convbasis_cuda_table(CONVBASIS_CUDA_VERSION + 1), nullptr);
+}
+
+/// The module, where a GPU that is too old stands before one that is not.
+ConvbasisCudaTable mixed_devices() {
+  ConvbasisCudaTable mixed = *table();
+  mixed.devices = [](ConvbasisCudaDevice* found, int, int* count, const ConvbasisCudaCall*) {
+    *count = 2;
+    found[0] = {.name = "old", .major = 6, .minor = 1, .memory = 1};
+    found[1] = {.name = "new", .major = 8, .minor = 6, .memory = 2};
+    return int{CONVBASIS_CUDA_DONE};
+  };
+  mixed.create_pool = [](int device, ConvbasisCudaPool**, const ConvbasisCudaCall* call) {
+    std::snprintf(call->text, call->text_size, "asked for %d", device);
+    return int{CONVBASIS_CUDA_FAILED};
+  };
+  return mixed;
+}
+
+TEST(CudaStatus, AnOldGpuHidesNoOther) {
+  const ConvbasisCudaTable mixed = mixed_devices();
+  const Gpu gpu(&mixed);
+  ASSERT_EQ(gpu.status().devices.size(), 1U);
+  EXPECT_EQ(gpu.status().devices[0].name, "new");
+  EXPECT_THAT(gpu.status().why, HasSubstr("new, compute capability 8.6"));
+  const HeadTensors<float> head = gaussian_head<float>(3, 4, 2, 1);
+  Matrix<float> output(3, 2);
+  std::vector<double> lse(3);
+  try {
+    gpu.exact_attention(0, head.view(), mutable_view(output), lse);
+    FAIL() << "no device was asked for";
+  } catch (const GpuError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("asked for 1"));  // by the number that CUDA gives it
+  }
 }
 
 TEST(CudaStatus, BadArgumentsAreNamed) {
