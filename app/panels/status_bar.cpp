@@ -52,7 +52,7 @@ void right_align(float width) {
 std::string fitting(const std::vector<std::string>& parts, float room) {
   std::string text;
   for (const std::string& part : parts) {
-    const std::string longer = text.empty() ? part : text + " · " + part;
+    const std::string longer = text.empty() ? part : fmt::format("{} · {}", text, part);
     if (ImGui::CalcTextSize(longer.c_str()).x > room) break;
     text = longer;
   }

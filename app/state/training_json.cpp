@@ -87,7 +87,7 @@ TrainingRequest read_training(const JsonFields& fields) {
       request.wanted[static_cast<std::size_t>(*found)] = true;
     }
   }
-  return clamped(std::move(request));
+  return clamped(request);
 }
 
 }  // namespace convscope

@@ -79,10 +79,7 @@ void TrainingRunner::step(const TrainingRequest& request, const ChosenDevice& de
 }
 
 void TrainingRunner::want(const TrainingRequest& request, const ChosenDevice& device) {
-  if (busy()) {
-    const TrainingResult running{experiment_->request, {}, experiment_->accelerator};
-    if (!running.is_of(request, device)) run(request, device);
-  }
+  if (busy() && !is_there(request, device)) run(request, device);
 }
 
 void TrainingRunner::stop() { worker_.drop(); }
@@ -95,8 +92,12 @@ void TrainingRunner::reset() {
   view_.version = version;
 }
 
+bool TrainingRunner::is_there(const TrainingRequest& request, const ChosenDevice& device) const {
+  return experiment_ && TrainingResult{experiment_->request, {}, experiment_->accelerator}.is_of(request, device);
+}
+
 void TrainingRunner::begin_unless_there(const TrainingRequest& request, const ChosenDevice& device) {
-  if (experiment_ && TrainingResult{experiment_->request, {}, experiment_->accelerator}.is_of(request, device)) return;
+  if (is_there(request, device)) return;
   // Only what got somewhere is worth comparing with.
   if (view().result.steps() > 1) view_.earlier = std::move(view_.result);
   experiment_ = std::make_shared<Experiment>();

@@ -88,6 +88,7 @@ class TrainingRunner {
     std::string device() const { return record && record->did_anything() ? record->name() : "CPU"; }
   };
 
+  bool is_there(const TrainingRequest& request, const ChosenDevice& device) const;
   void begin_unless_there(const TrainingRequest& request, const ChosenDevice& device);
   void advance_to(int target);
   static bool advance(Experiment& experiment, const std::stop_token& stop);

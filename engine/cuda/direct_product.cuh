@@ -78,13 +78,12 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<columns>) direct_
   const int first = static_cast<int>(blockIdx.x) * tile_size;
   const int begin = static_cast<int>(blockIdx.y) * a.part_rows;
   const int end = a.n - begin < a.part_rows ? a.n : begin + a.part_rows;
-  const int seen_from = a.columns[first].column / tile_size * tile_size;
   float sum[tile_each][columns];
   for (auto& row : sum) {
     for (float& one : row) one = 0.0F;
   }
   const DeviceRows value{a.value, a.n, a.width};
-  for (int at = seen_from > begin ? seen_from : begin; at < end; at += tile_size) {
+  for (int at = max(begin, a.columns[first].column / tile_size * tile_size); at < end; at += tile_size) {
     float weight[tile_each][tile_each];
     direct_weights(a, at, first, weight);
     for (int i = 0; i < tile_each; ++i) {

@@ -108,8 +108,7 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<columns>)
   float gradient[tile_each][columns];
   load_rows<columns>(head.begins ? nullptr : key_gradient, first, head.keys, width, gradient);
   // Both begin at a multiple of 64: the tile on the diagonal is the first that sees the keys.
-  const int seen_from = head.first_key + first - head.first_query;
-  for (int at = seen_from > 0 ? seen_from : 0; at < head.queries; at += tile_size) {
+  for (int at = max(0, head.first_key + first - head.first_query); at < head.queries; at += tile_size) {
     const TilePart tile = tile_part<!of_value>(head, a, at, first, {left, right});
     store_by_query(tile.entry, weight_tile);
     add_weighted_rows<columns>(weight_tile, rows, at, row_tile, gradient);

@@ -265,6 +265,7 @@ std::vector<std::vector<float>> Gpu::score_columns(int device, const HeadView<fl
     columns.push_back(start);
   }
   if (starts.empty()) return lags;
+  targets.reserve(lags.size());
   for (std::vector<float>& lag : lags) targets.push_back(lag.data());
   const OneHead one(head, storage, context);
   const Call call(pool(device), context);
@@ -277,6 +278,10 @@ struct GpuPlan::State {
   ConvbasisCudaPool* pool;
   Index size;
   ConvbasisCudaPlan* plan = nullptr;
+
+  State(const ConvbasisCudaTable* of, ConvbasisCudaPool* where, Index n) : table(of), pool(where), size(n) {}
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
   ~State() { table->destroy_plan(plan); }
 };
 
@@ -285,7 +290,7 @@ GpuPlan::GpuPlan(GpuPlan&&) noexcept = default;
 GpuPlan& GpuPlan::operator=(GpuPlan&&) noexcept = default;
 GpuPlan::~GpuPlan() = default;
 
-GpuPlan Gpu::plan(int device, std::shared_ptr<const ConvWeights<float>> weights, Index columns, Index block,
+GpuPlan Gpu::plan(int device, const std::shared_ptr<const ConvWeights<float>>& weights, Index columns, Index block,
                   const RunContext& context) const {
   if (!weights) throw InvalidArgument("the plan has no weights; it needs those of a conv basis");
   const ConvBasis<float>& basis = weights->weights;

@@ -94,7 +94,7 @@ class Gpu {
   std::vector<std::vector<float>> score_columns(int device, const HeadView<float>& head, std::span<const Index> starts,
                                                 const RunContext& context = {}, GpuStorage storage = GpuStorage::f32) const;
   /// As ConvAttentionPlan.
-  GpuPlan plan(int device, std::shared_ptr<const ConvWeights<float>> weights, Index columns, Index block = 0,
+  GpuPlan plan(int device, const std::shared_ptr<const ConvWeights<float>>& weights, Index columns, Index block = 0,
                const RunContext& context = {}) const;
   GpuPlan plan(int device, const AcceleratedWeights& weights, const RunContext& context = {}) const;
 

@@ -139,6 +139,8 @@ inline int __all_sync(unsigned mask, bool predicate, std::source_location where 
   return cuda_host::ballot(mask, predicate, where) == 0xFFFFFFFFU ? 1 : 0;
 }
 
+inline int max(int a, int b) { return a < b ? b : a; }
+
 /// Of whole numbers only: sums of floating numbers by atomics depend on the order, so the engine has none.
 template <class T>
 requires std::is_integral_v<T> T atomicAdd(T* address, T value) {
