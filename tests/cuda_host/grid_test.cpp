@@ -99,10 +99,6 @@ __global__ void other_warp_operations(int) {
     __shfl_xor_sync(full, 1, 1);
   }
 }
-__global__ void past_the_end(int) {
-  CONVBASIS_SHARED(float, tile, 8);
-  if (threadIdx.x == 0) tile[8 + static_cast<int>(threadIdx.x)] = 1.0F;
-}
 
 TEST(Grid, DivergentBarriersAreFaults) {
   EXPECT_THAT(fault_of(&half_at_barrier, dim3(64), 0), HasSubstr("of 64 threads 32 wait at a barrier"));
@@ -116,6 +112,11 @@ TEST(Grid, PartialWarpOperationsAreFaults) {
 }
 
 #ifndef __SANITIZE_ADDRESS__  // which stops at the write itself
+__global__ void past_the_end(int) {
+  CONVBASIS_SHARED(float, tile, 8);
+  if (threadIdx.x == 0) tile[8 + static_cast<int>(threadIdx.x)] = 1.0F;
+}
+
 TEST(Grid, WritesPastASharedArrayAreFaults) {
   EXPECT_THAT(fault_of(&past_the_end, dim3(32), 0), HasSubstr("outside of its bounds"));
 }
