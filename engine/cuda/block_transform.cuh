@@ -101,7 +101,7 @@ inline cudaError_t launch_twist_lags(const float* lags, const LagBlock* blocks, 
                                      Complex* target, cudaStream_t stream) {
   constexpr int threads = 256;
   const dim3 grid(static_cast<unsigned>((block + threads - 1) / threads), static_cast<unsigned>(count));
-  return launch("twist_lags", &twist_lags_kernel, grid, dim3(threads), 0, stream, lags, blocks, twist, block, target);
+  return launch("twist_lags", &twist_lags_kernel, grid, dim3(threads), stream, lags, blocks, twist, block, target);
 }
 
 inline dim3 twist_grid(int block, int channels, int count) {
@@ -111,13 +111,13 @@ inline dim3 twist_grid(int block, int channels, int count) {
 
 inline cudaError_t launch_twist_columns(const float* value, const float* factor, int channels, const DeviceRange* ranges,
                                         int count, const Complex* twist, int block, Complex* target, cudaStream_t stream) {
-  return launch("twist_columns", &twist_columns_kernel, twist_grid(block, channels, count), dim3(twist_tile, twist_rows), 0,
-                stream, value, factor, channels, ranges, twist, block, target);
+  return launch("twist_columns", &twist_columns_kernel, twist_grid(block, channels, count), dim3(twist_tile, twist_rows), stream,
+                value, factor, channels, ranges, twist, block, target);
 }
 
 inline cudaError_t launch_untwist_columns(const Complex* source, const float* factor, int channels, const DeviceRange* ranges,
                                           int count, const Complex* twist, int block, float* output, cudaStream_t stream) {
-  return launch("untwist_columns", &untwist_columns_kernel, twist_grid(block, channels, count), dim3(twist_tile, twist_rows), 0,
+  return launch("untwist_columns", &untwist_columns_kernel, twist_grid(block, channels, count), dim3(twist_tile, twist_rows),
                 stream, source, factor, channels, ranges, twist, block, output);
 }
 

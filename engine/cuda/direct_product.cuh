@@ -110,7 +110,7 @@ __global__ void add_parts_kernel(DirectArguments a, int parts) {
 
 inline cudaError_t launch_direct_product(const DirectArguments& arguments, cudaStream_t stream) {
   return with_columns(arguments.width, [&](auto columns) {
-    return launch("direct_product", &direct_product_kernel<columns>, dim3(tiles_of(arguments.n)), dim3(tile_threads), 0, stream,
+    return launch("direct_product", &direct_product_kernel<columns>, dim3(tiles_of(arguments.n)), dim3(tile_threads), stream,
                   arguments);
   });
 }
@@ -118,12 +118,12 @@ inline cudaError_t launch_direct_product(const DirectArguments& arguments, cudaS
 inline cudaError_t launch_direct_transpose(const DirectArguments& arguments, int parts, cudaStream_t stream) {
   const dim3 grid(tiles_of(arguments.count), static_cast<unsigned>(parts));
   const cudaError_t error = with_columns(arguments.width, [&](auto columns) {
-    return launch("direct_transpose", &direct_transpose_kernel<columns>, grid, dim3(tile_threads), 0, stream, arguments);
+    return launch("direct_transpose", &direct_transpose_kernel<columns>, grid, dim3(tile_threads), stream, arguments);
   });
   if (error != cudaSuccess) return error;
   const int numbers = arguments.count * arguments.width;
   return launch("add_parts", &add_parts_kernel, dim3(static_cast<unsigned>((numbers + tile_threads - 1) / tile_threads)),
-                dim3(tile_threads), 0, stream, arguments, parts);
+                dim3(tile_threads), stream, arguments, parts);
 }
 
 }  // namespace convbasis::cuda

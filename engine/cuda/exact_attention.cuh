@@ -114,8 +114,8 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<columns>)
 inline cudaError_t launch_exact_attention(const DeviceHead<float>& head, const ExactAttentionOutput& output,
                                           cudaStream_t stream) {
   return with_columns(output.d_v, [&](auto columns) {
-    return launch("exact_attention", &exact_attention_kernel<columns>, dim3(tiles_of(head.queries)), dim3(tile_threads), 0,
-                  stream, head, output);
+    return launch("exact_attention", &exact_attention_kernel<columns>, dim3(tiles_of(head.queries)), dim3(tile_threads), stream,
+                  head, output);
   });
 }
 

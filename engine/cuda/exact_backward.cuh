@@ -120,14 +120,14 @@ inline cudaError_t launch_output_products(const float* gradient, const float* ou
                                           cudaStream_t stream) {
   constexpr int rows_of_a_block = tile_threads / 32;
   const dim3 grid(static_cast<unsigned>((rows + rows_of_a_block - 1) / rows_of_a_block));
-  return launch("output_products", &output_products_kernel, grid, dim3(tile_threads), 0, stream, gradient, output, rows, width,
+  return launch("output_products", &output_products_kernel, grid, dim3(tile_threads), stream, gradient, output, rows, width,
                 delta);
 }
 
 inline cudaError_t launch_query_gradient(const DeviceHead<float>& head, const ExactBackwardArguments& a, float* query_gradient,
                                          cudaStream_t stream) {
   return with_columns(head.d, [&](auto columns) {
-    return launch("query_gradient", &query_gradient_kernel<columns>, dim3(tiles_of(head.queries)), dim3(tile_threads), 0, stream,
+    return launch("query_gradient", &query_gradient_kernel<columns>, dim3(tiles_of(head.queries)), dim3(tile_threads), stream,
                   head, a, query_gradient);
   });
 }
@@ -137,12 +137,11 @@ inline cudaError_t launch_key_gradients(const DeviceHead<float>& head, const Exa
                                         float* value_gradient, cudaStream_t stream) {
   const dim3 grid(tiles_of(head.keys));
   const cudaError_t error = with_columns(head.d, [&](auto columns) {
-    return launch("key_gradient", &key_gradient_kernel<columns, false>, grid, dim3(tile_threads), 0, stream, head, a,
-                  key_gradient);
+    return launch("key_gradient", &key_gradient_kernel<columns, false>, grid, dim3(tile_threads), stream, head, a, key_gradient);
   });
   if (error != cudaSuccess) return error;
   return with_columns(head.value_width, [&](auto columns) {
-    return launch("value_gradient", &key_gradient_kernel<columns, true>, grid, dim3(tile_threads), 0, stream, head, a,
+    return launch("value_gradient", &key_gradient_kernel<columns, true>, grid, dim3(tile_threads), stream, head, a,
                   value_gradient);
   });
 }

@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(tile_threads, blocks_at_once<columns>)
 
 inline cudaError_t launch_half_attention(const DeviceHead<Half>& head, const ExactAttentionOutput& output, cudaStream_t stream) {
   return with_columns(output.d_v, [&](auto columns) {
-    return launch("half_attention", &half_attention_kernel<columns>, dim3(tiles_of(head.queries)), dim3(tile_threads), 0, stream,
+    return launch("half_attention", &half_attention_kernel<columns>, dim3(tiles_of(head.queries)), dim3(tile_threads), stream,
                   head, output);
   });
 }

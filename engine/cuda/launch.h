@@ -26,33 +26,15 @@
 
 namespace convbasis::cuda {
 
-/// Memory whose size the launch gave.
-__device__ inline float* dynamic_shared() {
-#ifdef __CUDACC__
-  extern __shared__ float memory[];
-  return memory;
-#else
-  return static_cast<float*>(::cuda_host::dynamic_shared());
-#endif
-}
-
-/// Starts the kernel on the stream. `name` is for errors. More than 48 KiB of dynamic shared memory are asked for first.
+/// Starts the kernel on the stream. `name` is for errors.
 template <class... Parameters, class... Arguments>
-cudaError_t launch([[maybe_unused]] const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block,
-                   std::size_t shared_bytes, cudaStream_t stream, Arguments... arguments) {
-  constexpr std::size_t unasked = std::size_t{48} << 10;
-  if (shared_bytes > unasked) {
-    const cudaError_t set =
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
-    if (set != cudaSuccess) return set;
-  }
+cudaError_t launch([[maybe_unused]] const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, cudaStream_t stream,
+                   Arguments... arguments) {
 #ifdef __CUDACC__
-  kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
+  kernel<<<grid, block, 0, stream>>>(arguments...);
   return cudaGetLastError();
 #else
-  if (shared_bytes > ::cuda_host::most_dynamic_shared(reinterpret_cast<const void*>(kernel))) return cudaErrorInvalidValue;
-  return ::cuda_host::enqueue(name, stream,
-                              [=] { ::cuda_host::run_grid(grid, block, shared_bytes, [=] { kernel(arguments...); }); });
+  return ::cuda_host::enqueue(name, stream, [=] { ::cuda_host::run_grid(grid, block, [=] { kernel(arguments...); }); });
 #endif
 }
 

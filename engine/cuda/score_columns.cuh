@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(tile_threads) score_columns_kernel(ScoreColumn
 
 inline cudaError_t launch_score_columns(const ScoreColumnsArguments& arguments, cudaStream_t stream) {
   const dim3 grid(tiles_of(arguments.query.rows), tiles_of(arguments.key.rows));
-  return launch("score_columns", &score_columns_kernel, grid, dim3(tile_threads), 0, stream, arguments);
+  return launch("score_columns", &score_columns_kernel, grid, dim3(tile_threads), stream, arguments);
 }
 
 }  // namespace convbasis::cuda

@@ -80,7 +80,7 @@ inline cudaError_t launch_accumulate_products(const SpectrumSums& sums, bool con
                   static_cast<unsigned>((sums.outputs + sum_outputs - 1) / sum_outputs),
                   static_cast<unsigned>((sums.channels + sum_channels - 1) / sum_channels));
   return launch("accumulate_products", conjugate ? &accumulate_products_kernel<true> : &accumulate_products_kernel<false>, grid,
-                dim3(sum_threads), 0, stream, sums);
+                dim3(sum_threads), stream, sums);
 }
 
 }  // namespace convbasis::cuda

@@ -18,7 +18,7 @@ inline cudaError_t launch_widen(const Half* source, int rows, int padded, int wi
   constexpr long long threads = 256;
   const long long numbers = static_cast<long long>(rows) * width;
   return launch("widen", &widen_kernel, dim3(static_cast<unsigned>((numbers + threads - 1) / threads)),
-                dim3(static_cast<unsigned>(threads)), 0, stream, source, rows, padded, width, target);
+                dim3(static_cast<unsigned>(threads)), stream, source, rows, padded, width, target);
 }
 
 }  // namespace convbasis::cuda

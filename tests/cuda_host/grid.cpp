@@ -19,7 +19,7 @@ namespace {
 
 constexpr unsigned warp_size = 32;
 constexpr std::size_t most_threads = 1024;
-constexpr std::size_t most_shared = std::size_t{227} << 10;  // of a block, on compute capability 9.0
+constexpr std::size_t most_shared = std::size_t{48} << 10;  // of a block, in arrays of fixed size
 constexpr std::size_t guard_bytes = 64;
 constexpr unsigned char poison = 0xFF;  // NaN as a floating number of any size, -1 as an integer
 
@@ -72,7 +72,6 @@ struct Machine {
   Position block_position;
   const std::function<void()>* body = nullptr;
   std::map<const void*, SharedMemory> shared;
-  std::unique_ptr<SharedMemory> dynamic;
 };
 
 Machine& machine() {
@@ -182,20 +181,18 @@ bool release_barrier(std::size_t count) {
 }
 
 void check_shared_memory() {
-  std::size_t bytes = machine().dynamic ? machine().dynamic->bytes() : 0;
+  std::size_t bytes = 0;
   for (const auto& [site, array] : machine().shared) {
     bytes += array.bytes();
     if (!array.intact()) fault("a shared array of " + std::to_string(array.bytes()) + " bytes was written outside of its bounds");
   }
-  if (machine().dynamic && !machine().dynamic->intact()) fault("dynamic shared memory was written outside of its bounds");
   if (bytes > most_shared)
     fault(std::to_string(bytes) + " bytes of shared memory; a block has at most " + std::to_string(most_shared));
 }
 
-void run_block(std::size_t count, std::size_t dynamic_bytes, std::mt19937_64& random) {
+void run_block(std::size_t count, std::mt19937_64& random) {
   Machine& self = machine();
   self.shared.clear();
-  self.dynamic = dynamic_bytes > 0 ? std::make_unique<SharedMemory>(dynamic_bytes) : nullptr;
   for (std::size_t i = 0; i < count; ++i) {
     Thread& thread = self.threads[i];
     const auto x = static_cast<unsigned>(i);
@@ -248,7 +245,7 @@ void set_schedule(const Schedule& schedule) { machine().schedule = schedule; }
 void throw_faults(bool wanted) { machine().throwing = wanted; }
 std::uint64_t switch_count() { return machine().switches; }
 
-void run_grid(const Dim3& grid, const Dim3& block, std::size_t dynamic_shared_bytes, const std::function<void()>& body) {
+void run_grid(const Dim3& grid, const Dim3& block, const std::function<void()>& body) {
   Machine& self = machine();
   self.block_position = {};
   const std::size_t count = block.count();
@@ -266,7 +263,7 @@ void run_grid(const Dim3& grid, const Dim3& block, std::size_t dynamic_shared_by
     const auto x = static_cast<unsigned>(b % grid.x);
     const auto rest = b / grid.x;
     self.block_position = {x, static_cast<unsigned>(rest % grid.y), static_cast<unsigned>(rest / grid.y)};
-    run_block(count, dynamic_shared_bytes, random);
+    run_block(count, random);
   }
 }
 
@@ -310,7 +307,5 @@ unsigned ballot(unsigned mask, bool predicate, std::source_location where) {
 void* shared_array(const void* site, std::size_t bytes) {
   return machine().shared.try_emplace(site, bytes).first->second.array();
 }
-
-void* dynamic_shared() { return machine().dynamic ? machine().dynamic->array() : nullptr; }
 
 }  // namespace cuda_host

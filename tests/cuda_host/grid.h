@@ -44,7 +44,7 @@ class KernelFault : public std::logic_error {
 void throw_faults(bool wanted);
 
 /// Runs `body` once for each thread of each block. Throws KernelFault only if throw_faults(true).
-void run_grid(const Dim3& grid, const Dim3& block, std::size_t dynamic_shared_bytes, const std::function<void()>& body);
+void run_grid(const Dim3& grid, const Dim3& block, const std::function<void()>& body);
 
 /// How often a fiber was resumed, in all launches so far.
 std::uint64_t switch_count();
@@ -68,7 +68,5 @@ unsigned lane();
 
 /// The block's array for the declaration that `site` is an address of: the same for all threads, NaN at first.
 void* shared_array(const void* site, std::size_t bytes);
-/// The memory whose size the launch gave.
-void* dynamic_shared();
 
 }  // namespace cuda_host

@@ -29,7 +29,7 @@ struct RunningStream {
 template <class... Parameters, class... Arguments>
 void run(void (*kernel)(Parameters...), dim3 grid, dim3 block, Arguments... arguments) {
   const RunningStream own;
-  ASSERT_EQ(launch("kernel", kernel, grid, block, 0, own.stream, arguments...), cudaSuccess);
+  ASSERT_EQ(launch("kernel", kernel, grid, block, own.stream, arguments...), cudaSuccess);
   ASSERT_EQ(cudaStreamSynchronize(own.stream), cudaSuccess);
 }
 

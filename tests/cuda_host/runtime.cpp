@@ -37,7 +37,6 @@ namespace {
 constexpr std::size_t alignment = 256;  // as cudaMalloc gives
 constexpr unsigned char guard = 0xFF;   // NaN, too, for whoever reads it
 constexpr unsigned char poison = 0xFF;  // NaN
-constexpr std::size_t default_dynamic_shared = std::size_t{48} << 10;
 
 struct Allocation {
   std::size_t bytes = 0;
@@ -54,7 +53,6 @@ struct Runtime {
   std::size_t device_bytes = 0, peak_bytes = 0;
   std::set<Stream*> streams;
   std::set<Event*> events;
-  std::map<const void*, std::size_t> dynamic_shared;
   std::map<std::string, long> made;
 };
 
@@ -225,19 +223,6 @@ cudaError_t enqueue(const char* call, cudaStream_t stream, std::function<void()>
   return cudaSuccess;
 }
 
-cudaError_t set_most_dynamic_shared(const void* kernel, std::size_t bytes) {
-  const Lock lock(runtime_mutex());
-  if (must_fail("cudaFuncSetAttribute")) return remember(cudaErrorInvalidValue);
-  runtime().dynamic_shared[kernel] = bytes;
-  return cudaSuccess;
-}
-
-std::size_t most_dynamic_shared(const void* kernel) {
-  const Lock lock(runtime_mutex());
-  const auto found = runtime().dynamic_shared.find(kernel);
-  return found == runtime().dynamic_shared.end() ? default_dynamic_shared : found->second;
-}
-
 }  // namespace cuda_host
 
 using namespace cuda_host;
@@ -289,7 +274,6 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "kernels on the CPU");
   properties->totalGlobalMem = runtime().machine.memory;
-  properties->sharedMemPerBlockOptin = std::size_t{227} << 10;
   properties->multiProcessorCount = 1;
   properties->major = runtime().machine.major;
   properties->minor = runtime().machine.minor;

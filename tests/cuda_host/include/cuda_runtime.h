@@ -37,7 +37,6 @@ enum cudaError_t {
   cudaErrorUnknown = 999
 };
 enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
-enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 inline constexpr unsigned cudaStreamNonBlocking = 1;
 inline constexpr unsigned cudaEventBlockingSync = 1;
 inline constexpr unsigned cudaEventDisableTiming = 2;
@@ -45,7 +44,6 @@ inline constexpr unsigned cudaEventDisableTiming = 2;
 struct cudaDeviceProp {
   char name[256];
   std::size_t totalGlobalMem;
-  std::size_t sharedMemPerBlockOptin;
   int multiProcessorCount;
   int major, minor;
 };
@@ -88,16 +86,7 @@ namespace cuda_host {
 /// Puts work on a stream; what a launch does, and the cuFFT double too. Fails as an injected failure says.
 cudaError_t enqueue(const char* call, cudaStream_t stream, std::function<void()> work);
 
-cudaError_t set_most_dynamic_shared(const void* kernel, std::size_t bytes);
-/// What the kernel may be launched with: 48 KiB unless set.
-std::size_t most_dynamic_shared(const void* kernel);
-
 }  // namespace cuda_host
-
-template <class Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int bytes) {
-  return cuda_host::set_most_dynamic_shared(reinterpret_cast<const void*>(kernel), static_cast<std::size_t>(bytes));
-}
 
 // Inside kernels. The line of the call tells one barrier from another.
 
