@@ -230,13 +230,14 @@ class App {
   ResidualErrorsPanel errors_;
   RuntimePanel runtime_panel_;
   TrainingPanel training_panel_;
-  bool measure_;
   LogPanel log_;
   ComparePanel compare_;
+  bool measure_;
   bool curve_shown_ = false;      ///< in this frame
   bool runtime_shown_ = false;    ///< likewise
   bool ladder_shown_ = false;     ///< likewise
   bool gradients_shown_ = false;  ///< likewise, those of the head
+  bool clear_b_wanted_ = false;
   // Last: their threads call wake(), and their textures go before the context.
   DeviceChoice devices_;
   Session session_;
@@ -257,7 +258,6 @@ class App {
     AttentionMaps maps;
   };
   std::unique_ptr<SlotB> slot_b_;
-  bool clear_b_wanted_ = false;
 };
 
 }  // namespace convscope
