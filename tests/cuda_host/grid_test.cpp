@@ -39,7 +39,7 @@ std::string fault_of(void (*kernel)(Parameters...), dim3 block, Arguments... arg
   cuda_host::throw_faults(true);
   std::string text = "none";
   try {
-    cuda_host::run_grid(1, block, 0, [=] { kernel(arguments...); });
+    cuda_host::run_grid(1, block, [=] { kernel(arguments...); });
   } catch (const KernelFault& fault) {
     text = fault.what();
   }
