@@ -6,8 +6,6 @@
 
 #include <cuda_runtime.h>
 
-#include <cstddef>
-
 /// `type name[count]` in shared memory of the block, aligned for tensor cores; not initialised.
 #ifdef __CUDACC__
 #define CONVBASIS_SHARED(type, name, count) __shared__ __align__(32) type name[count]

@@ -9,7 +9,6 @@
 #include <cstring>
 #include <deque>
 #include <map>
-#include <memory>
 #include <numeric>
 #include <random>
 #include <vector>
